@@ -28,6 +28,7 @@ class Feed:
     where: str = ""
     ranges: str = ""  #: temp table of rowid ranges (lo, hi) to look at; "" for all rows
     renamed: dict[str, str] = field(default_factory=dict)  #: folded source name -> target name
+    last: int | None = None  #: rowid of the last target row to find partners among
 
     @property
     def columns(self) -> list[str]:
@@ -42,12 +43,16 @@ class Feed:
 
     def joined(self, key: Key, *conditions: str) -> str:
         """``FROM … WHERE …`` for offered rows ``s`` with the target row ``t`` of the same key."""
-        tests = self._tests((match(self, key), *conditions))
+        tests = self._tests((self._partner(key), *conditions))
         return f"FROM {self._tables()} CROSS JOIN main.{quote(self.target.name)} AS t WHERE {tests}"
 
     def offered(self, key: Key, *conditions: str) -> str:
         """The same without naming ``t``: for ``UPDATE … AS t SET … FROM``."""
-        return f"FROM {self._tables()} WHERE {self._tests((match(self, key), *conditions))}"
+        return f"FROM {self._tables()} WHERE {self._tests((self._partner(key), *conditions))}"
+
+    def _partner(self, key: Key) -> str:
+        earlier = "" if self.last is None else f" AND t.{self.target.rowid} <= {self.last}"
+        return match(self, key) + earlier
 
     def beside(self, table: str) -> str:
         """``FROM … WHERE …`` for the offered rows next to those of another table."""

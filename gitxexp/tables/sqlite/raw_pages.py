@@ -1,7 +1,7 @@
 """Raw database files, read and copied in a process of their own: ``headers`` and ``read``.
 
-``read`` reads every file once: it copies the first (if there is an ``out``) and compares pairs of
-files on the way. It prints for every pair, per rowid table, rowid ranges outside of which the rows
+``read`` copies the first file (if there is an ``out``) and compares pairs of files meanwhile, each
+read once. It prints for every pair, per rowid table, rowid ranges outside of which the rows
 are the same in both: those of the leaf pages that differ or, where that cannot be told from the pages
 alone, those found by :mod:`gitxexp.tables.sqlite.raw_rows`; nothing for a table that differs mostly.
 
@@ -15,20 +15,22 @@ from __future__ import annotations
 
 import errno
 import json
+import mmap
 import os
 import struct
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from io import FileIO
 from pathlib import Path
+from threading import Thread
 from typing import TypedDict
 
 from gitxexp.tables.sqlite.btree import Pages
 from gitxexp.tables.sqlite.raw_rows import rows_apart
 
-CHUNK = 1 << 18  #: small enough for the processor's cache; a whole number of pages of any size
-FLUSH = 16 << 20  #: bytes of a copy after which writing to disk begins
+CHUNK = 1 << 16  #: small enough for the processor's cache; a whole number of pages of any size
+FLUSH = 16 << 20  #: bytes copied at a time, after which writing them to disk begins
 EARLY = 256  #: differing pages after which a comparison is abandoned if most pages differ
 FICLONE = 0x40049409
 SYNC_FILE_RANGE_WRITE = 2
@@ -81,19 +83,24 @@ def flusher(fd: int) -> Callable[[int, int], object]:
 
 
 class Reader:
-    """A file from its beginning, one block at a time; ``count`` bytes of ``block`` are filled."""
+    """A file from its beginning, one block at a time; ``count`` bytes of ``block`` are filled.
+
+    The block is pages of its own: into memory that begins between two multiples of 32, as that of
+    bytes and bytearray does, AMD's processors copy a file at a quarter of the speed.
+    """
 
     def __init__(self, file: FileIO) -> None:
-        self.file = file
-        self.block, self.count = bytearray(), CHUNK
+        self.file, self.at = file, 0
+        self.block, self.count = mmap.mmap(-1, CHUNK), CHUNK
 
-    def more(self) -> int:
+    def more(self) -> None:
         """Fill the block with the next bytes; only at the end are there fewer than it holds."""
-        self.block = self.block or bytearray(CHUNK)
         view, self.count = memoryview(self.block), 0
-        while self.count < CHUNK and (n := self.file.readinto(view[self.count :])):
+        while self.count < CHUNK and (
+            n := os.preadv(self.file.fileno(), [view[self.count :]], self.at)
+        ):
             self.count += n
-        return self.count
+            self.at += n
 
 
 class Comparison:
@@ -107,8 +114,8 @@ class Comparison:
     def look(self, one: Reader, two: Reader) -> None:
         """Compare the most recently read blocks."""
         n = min(one.count, two.count)
-        if n < CHUNK or one.block != two.block:
-            x, y = bytes(one.block[:n]), bytes(two.block[:n])
+        x, y = one.block[:n], two.block[:n]
+        if x != y:
             for at in range(0, n, self.size):
                 if x[at : at + self.size] != y[at : at + self.size]:
                     self.changed.add(self.page + at // self.size)
@@ -118,26 +125,52 @@ class Comparison:
         self.open = self.open and n == CHUNK
 
 
-class Copy:
-    """The copy of the first file; it is flushed to disk while it is written."""
+class Copy(Thread):
+    """The copy of a file, made beside the comparison and flushed to disk while it is written."""
 
-    def __init__(self, file: FileIO, source: FileIO) -> None:
-        self.file, self.flush = file, flusher(file.fileno())
-        self.shared = _clone(source.fileno(), file.fileno())
-        self.done = self.sent = 0
+    def __init__(self, source: int, target: int) -> None:
+        super().__init__(daemon=True)
+        self.source, self.target, self.flush = source, target, flusher(target)
+        self.done = 0
+        self.error: OSError | None = None
 
-    def add(self, block: Reader) -> None:
-        left = memoryview(block.block)[: block.count]
-        while left:
-            left = left[self.file.write(left) :]
-        self.done += block.count
-        if self.done - self.sent >= FLUSH:
-            self.flush(self.sent, self.done - self.sent)
-            self.sent = self.done
+    def run(self) -> None:
+        try:
+            if not _clone(self.source, self.target):
+                self._in_kernel()
+                self._by_reading()
+        except OSError as error:
+            self.error = error
+
+    def end(self) -> None:
+        """Wait until it is whole. Raises OSError."""
+        self.join()
+        if self.error:
+            raise self.error
+
+    def _in_kernel(self) -> None:
+        """Copy as much as the system can by itself."""
+        copy = getattr(os, "copy_file_range", None)
+        with suppress(OSError):  # such as to another file system
+            while copy and (n := copy(self.source, self.target, FLUSH, self.done, self.done)):
+                self._wrote(n)
+
+    def _by_reading(self) -> None:
+        block = memoryview(mmap.mmap(-1, FLUSH))
+        while count := os.preadv(self.source, [block], self.done):
+            left = block[:count]
+            while left:
+                n = os.pwrite(self.target, left, self.done)
+                self._wrote(n)
+                left = left[n:]
+
+    def _wrote(self, count: int) -> None:
+        self.flush(self.done, count)
+        self.done += count
 
 
 def read_through(task: Task, pairs: list[Comparison]) -> None:
-    """Copy the first file to ``out`` and settle ``pairs``; every file is read at most once."""
+    """Copy the first file to ``out`` and, beside that, settle ``pairs``."""
     out = task["out"]
     with ExitStack() as stack:
         readers = [Reader(stack.enter_context(FileIO(path))) for path in task["files"]]
@@ -145,18 +178,18 @@ def read_through(task: Task, pairs: list[Comparison]) -> None:
             info = os.fstat(reader.file.fileno())
             if wanted not in (None, [info.st_dev, info.st_ino]):
                 raise OSError(errno.ESTALE, "replaced", path)
-        copy = Copy(stack.enter_context(FileIO(out, "r+")), readers[0].file) if out else None
-        if copy and copy.shared:
-            copy = None
-        while (copy and readers[0].count == CHUNK) or any(p.open for p in pairs):
-            needed = {i for p in pairs if p.open for i in (p.a, p.b)} | ({0} if copy else set())
-            for i in needed:
+        if out:
+            target = stack.enter_context(FileIO(out, "r+"))
+            copy = Copy(readers[0].file.fileno(), target.fileno())
+            copy.start()
+        while any(p.open for p in pairs):
+            for i in {i for p in pairs if p.open for i in (p.a, p.b)}:
                 readers[i].more()
             for pair in pairs:
                 if pair.open:
                     pair.look(readers[pair.a], readers[pair.b])
-            if copy:
-                copy.add(readers[0])
+        if out:
+            copy.end()
 
 
 def read(task: Task) -> list[object]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.sqlite import quote
@@ -33,6 +34,8 @@ from gitxexp.tables.sqlite.keyless import Subset, find_hits, grouping, merge_key
 from gitxexp.tables.sqlite.schema import Column, Key, Table, literal
 from gitxexp.tables.sqlite.write import Cells, Writer, fresh, list_conflicts, stage, update_cells
 
+LAST_PLAIN = 1 << 62  #: a new row's number is the largest plus one, unless that could be too large
+
 
 def merge_keyed(
     con: sqlite3.Connection, feed: Feed, key: Key, options: MergeOptions, write: Writer
@@ -47,10 +50,20 @@ def merge_keyed(
     select = f"SELECT {feed.select()} {feed.source()}"
     if not feed.ranges:
         select += " " + feed.order()
+    last = _last_row(con, feed.target)
     added = write.insert(feed, feed.columns, select, None)
     tally.new += added
     if added < offered:
-        _compare(con, feed, key, options, write, offered, added)
+        _compare(con, feed, key, options, write, offered, added, last)
+
+
+def _last_row(con: sqlite3.Connection, target: Table) -> int | None:
+    """The rowid after which SQLite puts new rows; None if they can have any."""
+    if target.virtual or target.alias or not target.rowid:
+        return None
+    rows = f"SELECT max({target.rowid}) FROM main.{quote(target.name)}"
+    last: int = con.execute(rows).fetchone()[0] or 0
+    return last if 0 <= last < LAST_PLAIN else None
 
 
 def _compare(
@@ -61,13 +74,20 @@ def _compare(
     write: Writer,
     offered: int,
     added: int,
+    last: int | None = None,
 ) -> None:
-    """Resolve the offered rows whose key the target has already."""
+    """Resolve the offered rows whose key the target has already.
+
+    Rows after ``last`` are those just added; they are left out if no other offered row has their key.
+    """
+    alias = len(key.columns) == 1 and fold(key.columns[0]) == fold(feed.target.alias or "")
+    once = renumbers(options, alias) or unique_on(con, feed, key)
+    if once and last is not None:
+        feed, offered, added = replace(feed, last=last), offered - added, 0
     everything, tally = feed, write.account.of(feed.target.name)
     feed = align_stamps(con, feed, key, write)
     cells = Cells(feed, options.fill)
-    alias = len(key.columns) == 1 and fold(key.columns[0]) == fold(feed.target.alias or "")
-    if renumbers(options, alias) or unique_on(con, feed, key):
+    if once:
         tests = [cells.conflict, f"{cells.fillable} AND NOT {cells.conflict}"]
         matched, clashing, fillable = con.execute(
             tallies(tests, feed.joined(key), len(feed.columns))
