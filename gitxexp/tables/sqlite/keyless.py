@@ -25,7 +25,7 @@ from gitxexp.tables.rules import (
 )
 from gitxexp.tables.sqlite.feed import Feed, tree, typed
 from gitxexp.tables.sqlite.schema import Column, Table
-from gitxexp.tables.sqlite.write import Tally, Writer, fresh, stage
+from gitxexp.tables.sqlite.write import RowsAlike, Tally, Writer, fresh, stage
 
 SAMPLE = 2000  #: sampled rows for choosing a discriminating column
 TERMS = 1900  #: SQLite allows 2,000 terms in GROUP BY and 2,000 result columns
@@ -83,6 +83,8 @@ def find_hits(
     if subset.ranges:
         table = f"temp.{subset.ranges} AS r CROSS JOIN {table}"
         where += f" AND t.{target.rowid} BETWEEN r.lo AND r.hi"
+    elif write is not None and write.alike is not None and subset.where == "1":
+        return _hits_alike(con, feed, subset, write.alike, write)
     probe = None if subset.ranges else _probe_column(con, feed, subset)
     if probe is not None and write is not None and subset.where == "1" and write.together:
         return _shared_hits(con, feed, subset, probe, write)
@@ -93,10 +95,39 @@ def find_hits(
             table = f"temp.probe AS p CROSS JOIN {table}"
             where += f" AND {name} = p.v"
         else:
-            test = f"+{name} COLLATE BINARY IN temp.probe"
-            where += f" AND ({test} OR {name} IS NULL)" if nulls else f" AND {test}"
+            where += f" AND {_probed(probe, nulls)}"
     sql = f"INSERT OR IGNORE INTO temp.hits SELECT t.{target.rowid} FROM {table} WHERE {where}"
     return con.execute(sql).rowcount
+
+
+def _hits_alike(
+    con: sqlite3.Connection, feed: Feed, subset: Subset, alike: RowsAlike, write: Writer
+) -> int:
+    """The same where it is known which of the target's own rows come into question."""
+    target = feed.target
+    table, rowid = f"main.{quote(target.name)} AS t", f"t.{target.rowid}"
+    added = f"{rowid} > {write.account.of(target.name).last_rowid} AND {alike.test}"
+    parts = [f"FROM {table} WHERE {added}"]
+    if alike.ranges:
+        own = (
+            f"FROM temp.{alike.ranges} AS r CROSS JOIN {table} WHERE {rowid} BETWEEN r.lo AND r.hi"
+        )
+        parts.append(f"{own} AND {alike.test}")
+    parts = [p for p in parts if con.execute(f"SELECT 1 {p} LIMIT 1").fetchone()]
+    probe = _probe_column(con, feed, subset) if parts else None
+    test = ""
+    if probe is not None:
+        test = " AND " + _probed(probe, _fill_probe(con, [feed], probe))
+    for rows in parts:
+        con.execute(f"INSERT OR IGNORE INTO temp.hits SELECT {rowid} {rows}{test}")
+    return int(con.execute("SELECT count(*) FROM temp.hits").fetchone()[0])
+
+
+def _probed(probe: Column, nulls: bool) -> str:
+    """SQL: the target's row has one of the offered values, or NULL where one of them is."""
+    value = f"t.{quote(probe.name)}"
+    test = f"+{value} COLLATE BINARY IN temp.probe"
+    return f"({test} OR {value} IS NULL)" if nulls else f"({test})"
 
 
 def _shared_hits(
@@ -112,24 +143,20 @@ def _shared_hits(
         others = [o for o in write.upcoming(feed) if o.has(probe.name)]
         feeds = [feed, *others]
         fresh(con, name, "rid INTEGER PRIMARY KEY")
-        value = f"t.{quote(probe.name)}"
-        nulls = _fill_probe(con, feeds, probe)
-        test = f"+{value} COLLATE BINARY IN temp.probe" + (f" OR {value} IS NULL" if nulls else "")
+        test = _probed(probe, _fill_probe(con, feeds, probe))
         narrow = outside(con, feeds, [c.name for c in subset.columns], tally.here)
         con.execute(
             f"INSERT INTO temp.{name} SELECT t.{target.rowid} FROM {table} AS t "
-            f"WHERE {before} AND {narrow} AND ({test})"
+            f"WHERE {before} AND {narrow} AND {test}"
         )
         write.scans[fold(target.name)] = {f.db for f in feeds}
     con.execute(f"INSERT INTO temp.hits SELECT rid FROM temp.{name}")
     after = f"t.{target.rowid} > {tally.last_rowid}"
     if con.execute(f"SELECT 1 FROM {table} AS t WHERE {after} LIMIT 1").fetchone():
-        value = f"t.{quote(probe.name)}"
-        nulls = _fill_probe(con, [feed], probe)
-        test = f"+{value} COLLATE BINARY IN temp.probe" + (f" OR {value} IS NULL" if nulls else "")
+        test = _probed(probe, _fill_probe(con, [feed], probe))
         con.execute(
             f"INSERT OR IGNORE INTO temp.hits SELECT t.{target.rowid} FROM {table} AS t "
-            f"WHERE {after} AND ({test})"
+            f"WHERE {after} AND {test}"
         )
     return int(con.execute("SELECT count(*) FROM temp.hits").fetchone()[0])
 
@@ -367,7 +394,8 @@ def outside(
     con: sqlite3.Connection, feeds: Sequence[Feed], columns: Sequence[str], rows: int
 ) -> str:
     """SQL over ``t`` that no row equal to an offered one fails; "1" where there is none."""
-    names = [c for c in columns if all(f.has(c) for f in feeds)][:COLUMNS]
+    stamps = stamps_of(columns)  # a row without a stamp may equal one with it
+    names = [c for c in columns if all(f.has(c) for f in feeds) and not stamps.holds(c)][:COLUMNS]
     if rows < WORTH or not names:
         return "1"
     _measure(con, feeds, names)

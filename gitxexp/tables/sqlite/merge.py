@@ -31,7 +31,8 @@ from gitxexp.tables.sqlite.feed import Feed, make_feed, some_null, target_null
 from gitxexp.tables.sqlite.files import check_version, clear_errors
 from gitxexp.tables.sqlite.keyless import Subset, grouping, merge_keyless
 from gitxexp.tables.sqlite.objects import Extras, follow_objects
-from gitxexp.tables.sqlite.pages import Apart, Copies, narrow, near_rows
+from gitxexp.tables.sqlite.pages import Apart, Copies, narrow, near_rows, stage_ranges
+from gitxexp.tables.sqlite.prefixes import within
 from gitxexp.tables.sqlite.schema import Column, Key, Schema, Table, literal, read_schema
 from gitxexp.tables.sqlite.source import Source, connect, open_sources, transcode
 from gitxexp.tables.sqlite.target import InPlace, NewFile, Work, refuse_links
@@ -43,7 +44,7 @@ from gitxexp.tables.sqlite.two_way import (
     merge_declared,
     merge_keyed,
 )
-from gitxexp.tables.sqlite.write import Account, Careful, Writer
+from gitxexp.tables.sqlite.write import Account, Careful, RowsAlike, Writer
 
 BATCH = 8  #: databases attached at a time; SQLite's own limit is 10
 
@@ -136,7 +137,8 @@ def _copies(files: Sequence[Source], options: MergeOptions) -> Copies:
     every = options.mode == Mode.REBASE or options.key or options.renumber
     if options.on_conflict == OnConflict.THEIRS and len(files) > 2:
         every = True
-    return Copies(files, [] if every else [(0, i) for i in range(1, len(files))])
+    others = [] if every else range(1, len(files))
+    return Copies(files, [(0, i) for i in others], others)
 
 
 def _check_names(work: Work, sources: Sequence[Source], options: MergeOptions) -> None:
@@ -233,12 +235,24 @@ class _Run:
         if self.copies is not None and not feed.renamed:
             apart = self.copies.between(self.copies.files[0], source).get(fold(tally.name))
         if apart is None:
+            write.alike = self._alike(feed, source)
             merge_table(self.work.con, feed, self.options, write)
+            write.alike = None
             return
         part = narrow(self.work.con, feed, apart, tally)
         merge_table(self.work.con, part.feed, self.options, write, part.ranges)
         tally.incoming += part.common
         tally.identical += part.common
+
+    def _alike(self, feed: Feed, source: Source) -> RowsAlike | None:
+        """Which of the target's rows may equal an offered one, as far as the copy has told."""
+        if self.copies is None or feed.renamed:
+            return None
+        alike = self.copies.like(source, fold(feed.target.name))
+        if alike is None:
+            return None
+        ranges = stage_ranges(self.work.con, "alike", alike.ranges) if alike.ranges else ""
+        return RowsAlike(ranges, within(alike.prefixes))
 
     def _tick(self, done: int, total: int) -> None:
         if self.progress is not None:

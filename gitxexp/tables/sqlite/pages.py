@@ -22,12 +22,16 @@ from gitxexp.common.sqlite import quote
 from gitxexp.tables.rules import fold
 from gitxexp.tables.sqlite.feed import Feed
 from gitxexp.tables.sqlite.files import child, clear_errors
+from gitxexp.tables.sqlite.prefixes import Prefix, shared_prefixes
 from gitxexp.tables.sqlite.schema import Schema, Table, read_schema
 from gitxexp.tables.sqlite.source import Source, connect, create_private
 from gitxexp.tables.sqlite.write import Tally, Writer, fresh
 
 SMALLEST = 4 << 20  #: bytes; below this, reading all rows is as fast as starting a process
-MOST = 8  #: pairs compared; each keeps a transaction open
+MOST = 8  #: pairs compared, and files searched for; each keeps a transaction open
+SEARCHED = 16 << 20  #: bytes from which on a file is searched for rows like those added
+SMALLER = 4  #: how many times smaller the file with the added rows must be
+UTF8 = 1  #: a header's encoding
 LAST_ROWID = (1 << 63) - 1
 
 Ranges = Sequence[Sequence[int]]
@@ -45,6 +49,23 @@ class Apart:
     rows: Sequence[int]  #: in the old file, in the new one
 
 
+@dataclass(frozen=True)
+class Alike:
+    """Rowids of the first file between which rows of a source's table may be, and what they share."""
+
+    ranges: Ranges
+    prefixes: tuple[Prefix, ...]
+
+
+@dataclass(frozen=True)
+class Held:
+    """A file in a read transaction, its schema, and the root page of every b-tree by kind and name."""
+
+    con: sqlite3.Connection
+    schema: Schema
+    roots: dict[tuple[str, str], int]
+
+
 @dataclass
 class Copies:
     """Files of which the first is copied, and pairs (older, newer) of them to be compared.
@@ -55,7 +76,9 @@ class Copies:
 
     files: Sequence[Source]
     pairs: Sequence[tuple[int, int]]
+    added: Sequence[int] = ()  #: files whose rows will be added to the copy of the first
     found: dict[tuple[int, int], Mapping[str, Apart]] = field(default_factory=dict)
+    alike: dict[tuple[int, str], Alike] = field(default_factory=dict)
     held: ExitStack = field(default_factory=ExitStack)
     done: bool = False
 
@@ -73,29 +96,62 @@ class Copies:
 
     def _read(self, out: Path | None) -> None:
         likely = [] if self.done else [p for p in self.pairs if self._likely(*p)][:MOST]
+        searched = [] if self.done else [i for i in self.added if self._worth_a_search(i)][:MOST]
         self.done = True
-        held = {i: self._hold(self.files[i]) for i in sorted({i for p in likely for i in p})}
+        needed = {i for p in likely for i in p} | {i for i in (0, *searched) if searched}
+        held = {i: self._hold(self.files[i]) for i in sorted(needed)}
         tasks = {(a, b): _task(held[a], held[b]) for a, b in likely}
         asked = [
             {"a": a, "b": b, "alike": self._alike(a, b), **task}
             for (a, b), task in tasks.items()
             if task["roots"]
         ]
+        prefixes = self._prefixes(held, searched)
         paths = [str(f.raw or f.path) for f in self.files] if asked else [str(self.files[0].raw)]
         if out is None and not asked:
             return
         are = [checked.identity_of(Path(path)) for path in paths]
+        words = [[p.word.hex() for p in shared] for shared in prefixes.values()]
         task = {"files": paths, "are": are, "out": str(out) if out else None, "pairs": asked}
-        answer = child("read", task)
-        for pages, tables in zip(asked, json.loads(answer), strict=True):
+        answer = json.loads(child("read", task | {"words": words}))
+        for pages, tables in zip(asked, answer["pairs"], strict=True):
             pair = int(str(pages["a"])), int(str(pages["b"]))
             self.found[pair] = {n: Apart(*parts) for n, parts in (tables or {}).items()}
+        for (place, shared), ranges in zip(prefixes.items(), answer["rows"], strict=True):
+            if ranges is not None:
+                self.alike[place] = Alike(ranges, shared)
+
+    def _worth_a_search(self, i: int) -> bool:
+        """Whether the rows of a file are few beside those of the first, which it is added to."""
+        base, other = self.files[0], self.files[i]
+        return (
+            all(f.raw == f.path and f.header.encoding == UTF8 for f in (base, other))
+            and base.size >= SEARCHED
+            and SMALLER * other.size <= base.size
+        )
+
+    def _prefixes(
+        self, held: Mapping[int, Held], searched: Sequence[int]
+    ) -> dict[tuple[int, str], tuple[Prefix, ...]]:
+        """What the rows of each table of a file share that has no key, by file and folded name."""
+        found = {}
+        for i in searched:
+            for name, table in held[i].schema.tables.items():
+                target = held[0].schema.tables.get(name)
+                shared = target and shared_prefixes(held[i].con, table, target)
+                if shared:
+                    found[i, name] = shared
+        return found
 
     def between(self, old: Source, new: Source) -> Mapping[str, Apart]:
         """What differs, by folded table name; a missing table must be compared row by row."""
         if old not in self.files or new not in self.files:
             return {}
         return self.found.get((self.files.index(old), self.files.index(new)), {})
+
+    def like(self, source: Source, table: str) -> Alike | None:
+        """Where the first file may have rows of a source's table (a folded name), if that is known."""
+        return self.alike.get((self.files.index(source), table)) if source in self.files else None
 
     def close(self) -> None:
         """Release the files. Safe to call twice."""
@@ -119,24 +175,23 @@ class Copies:
         )
         return one == two and not self.files[a].header.auto_vacuum
 
-    def _hold(self, source: Source) -> tuple[Schema, dict[tuple[str, str], int]]:
-        """Begin a read transaction; the schema and the root page of every b-tree."""
+    def _hold(self, source: Source) -> Held:
+        """Begin a read transaction."""
         with clear_errors(source.path):
             con = self.held.enter_context(closing(connect(source.uri)))
             con.execute("BEGIN")
             rows = con.execute(
                 "SELECT type, name, rootpage FROM sqlite_schema WHERE rootpage > 0"
             ).fetchall()
-            return read_schema(con), {(kind, fold(name)): root for kind, name, root in rows}
+            roots = {(kind, fold(name)): root for kind, name, root in rows}
+            return Held(con, read_schema(con), roots)
 
 
-def _task(
-    old: tuple[Schema, dict[tuple[str, str], int]], new: tuple[Schema, dict[tuple[str, str], int]]
-) -> dict[str, object]:
+def _task(old: Held, new: Held) -> dict[str, object]:
     """The roots of the tables that can be compared page by page, and of everything else."""
-    left, right = dict(old[1]), dict(new[1])
-    tables = [n for n, t in old[0].tables.items() if n in new[0].tables]
-    names = [n for n in tables if _same_records(old[0].tables[n], new[0].tables[n])]
+    left, right = dict(old.roots), dict(new.roots)
+    tables = [n for n, t in old.schema.tables.items() if n in new.schema.tables]
+    names = [n for n in tables if _same_records(old.schema.tables[n], new.schema.tables[n])]
     roots = {n: [left.pop(("table", n)), right.pop(("table", n))] for n in names}
     return {"roots": roots, "others": [[1, *left.values()], [1, *right.values()]]}
 

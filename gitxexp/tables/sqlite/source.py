@@ -98,7 +98,8 @@ def copy_file(source: Path, target: Path) -> Path:
     """Copy raw bytes in a process of its own."""
     create_private(target)
     are = [checked.identity_of(source)]
-    child("read", {"files": [str(source)], "are": are, "out": str(target), "pairs": []})
+    task = {"files": [str(source)], "are": are, "out": str(target), "pairs": [], "words": []}
+    child("read", task)
     return target
 
 

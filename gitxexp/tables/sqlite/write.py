@@ -183,6 +183,15 @@ class Careful(Exception):
     """A constraint stopped a statement; it is repeated row by row to identify the rows."""
 
 
+@dataclass(frozen=True)
+class RowsAlike:
+    """The target's rows that may equal an offered one: those that were there between rowids in
+    ``ranges`` (a temporary table, "" for none) and all added since, if they pass ``test`` over ``t``."""
+
+    ranges: str
+    test: str
+
+
 class Writer:
     """Insert into the target. ``careful`` inserts row by row and names the rows refused."""
 
@@ -193,6 +202,7 @@ class Writer:
         #: whether sources attached together may share one scan; nothing is deleted meanwhile
         self.together = False
         self.later: list[tuple[str, Schema]] = []  #: sources attached but not yet merged
+        self.alike: RowsAlike | None = None  #: for the table that is merged now
         self.scans: dict[str, set[str]] = {}  #: table -> sources that its scan covers
         #: table -> temporary table of the old and new numbers of the source's rows
         self.moved: dict[str, str] = {}
