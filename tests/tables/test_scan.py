@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import struct
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +162,16 @@ def test_a_large_table_is_written_side_by_side(
     files, notes = parallel_scan.write(source, scan.Part("t"), tmp_path / "out.parquet")
     assert (len(files), len(notes)) == (1, 1)
     assert read(files[0])[1][1399][2] == "x"
+
+
+def test_shares_are_made_without_reading_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel_scan, "_ROWS", 400)
+    monkeypatch.setattr(parallel_scan, "_processors", lambda: 3)
+    source = database(tmp_path / "s.db", "CREATE TABLE t (a)", [(n,) for n in range(1500)])
+    steps: list[int] = []
+    with closing(sqlite3.connect(source)) as con:
+        con.set_progress_handler(lambda: steps.append(1), 500)
+        shares = parallel_scan._shares(source, scan.Part("t"), con)
+    assert (shares[0][0], shares[-1][1], len(shares), steps) == (1, 1500, 3, [])
