@@ -7,6 +7,8 @@ plain "no".
 
 from __future__ import annotations
 
+import re
+
 from gitxexp.common.secrets import masked
 
 TYPE_CHECKING = False
@@ -93,6 +95,16 @@ class GitError(XexpError):
         """git's own lines; git has already escaped the names in them."""
         return self.message.splitlines()
 
+    @property
+    def detail(self) -> str:
+        """The message, for the end of another error's: its further lines are lines of detail."""
+        return _with_detail(*self.lines)
+
+
+def _with_detail(first: str, *more: str) -> str:
+    """One message whose further lines are lines of detail; empty ones are left out."""
+    return "\n  ".join([first, *(line.rstrip() for line in more if line.strip())])
+
 
 def _first_message(stderr: str) -> str:
     """git's error message without its prefix; multiple lines are kept."""
@@ -106,10 +118,53 @@ def _first_message(stderr: str) -> str:
 class PushRejected(XexpError):
     """The remote rejected some refs, and so accepted none (the push is atomic).
 
-    ``refs`` maps each ref it named to its reason, such as ``already exists`` or ``fetch first``.
+    ``refs`` maps each ref it named to its reason, such as ``already exists`` or ``fetch first``;
+    ``said`` is what a hook of the remote wrote.
     """
 
     def __init__(self, remote: str, refs: Mapping[str, str], stderr: str) -> None:
+        self.remote = remote
         self.refs = dict(refs)
         named = "; ".join(f"{ref}: {why}" for ref, why in refs.items())
+        lines = [line.strip() for line in stderr.splitlines()]
+        self.said = tuple(line for line in lines if line.removeprefix("remote:").strip()
+                          and line.startswith("remote:"))  # fmt: skip
         super().__init__(f"{remote} rejected the push ({named or _first_message(stderr)})")
+
+    def outcome(self, what: str) -> str:
+        """The message with ``what`` became of the work, and the words of the remote's hook."""
+        return _with_detail(f"{self.message}; {what}", *self.said)
+
+    @property
+    def first(self) -> dict[str, str]:
+        """The refs that were rejected for a reason of their own, not because another was."""
+        return {ref: why for ref, why in self.refs.items() if why != "atomic push failure"}
+
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether others pushed first; else the remote's rules refuse what is pushed.
+
+        The reasons are those of git's builtin/push.c, send-pack.c and receive-pack.c.
+        """
+        return all(_OVERTAKEN.search(why) for why in self.first.values())
+
+    @property
+    def advice(self) -> str:
+        """How to continue."""
+        first, remote = self.first, self.remote
+        if "branch is currently checked out" in first.values():
+            return f"'{remote}' has a work tree: push to a bare repository (git-push(1), denyCurrentBranch)"
+        if not self.is_overtaken:
+            return f"a hook or rule of '{remote}' refuses this push; it is not out of date"
+        if any(ref.startswith("refs/tags/") for ref in first):
+            return (
+                f"'{remote}' has another experiment under that version: git fetch --tags {remote}"
+            )
+        return f"bring its work in first: git pull --rebase {remote}"
+
+
+#: Why git rejects a ref that somebody else pushed meanwhile.
+_OVERTAKEN = re.compile(
+    "^(fetch first|non-fast-forward|already exists|stale info|atomic transaction failed)$"
+    "|reference already exists|lock ref|failed to update ref|incorrect old value"
+)

@@ -131,17 +131,26 @@ def commit(
         )
     except GitError as error:
         hint = "nothing was changed"
-        hook = project.top / git.text("rev-parse", "--git-path", "hooks/commit-msg")
-        if os.access(hook, os.X_OK) and not verbatim:
+        hooks = _hooks(project)
+        if not error.stderr.strip() and hooks:  # git itself always says why
+            hint += f"\na hook refused it without a word: {' or '.join(hooks)}"
+        if "commit-msg" in hooks and not verbatim:
             hint += (
                 "\na hook reads the message: [tag] commit_message in .xexp/config.toml words it, such"
                 ' as "chore(exp): {version} {headline}"'
             )
-        raise XexpError(f"git commit refused: {error.message}", hint) from error
+        raise XexpError(f"git commit refused: {error.detail}", hint) from error
     new = git.text("rev-parse", "HEAD")
     running.amend(seq, replace(step, new=new))
     _follow(project, running, new)
     return new
+
+
+def _hooks(project: Project) -> list[str]:
+    """The hooks of this repository that can refuse a commit."""
+    folder = project.top / project.at_top.text("rev-parse", "--git-path", "hooks")
+    names = ("pre-commit", "prepare-commit-msg", "commit-msg", "reference-transaction")
+    return [name for name in names if os.access(folder / name, os.X_OK)]
 
 
 def worded(template: str, message: str, version: str = "") -> str:
@@ -259,7 +268,7 @@ def tag(
             stdin=encode(message), env={"GIT_COMMITTER_DATE": date} if date else None,
         )  # fmt: skip
     except GitError as error:
-        raise XexpError(f"git tag refused: {error.message}", "nothing was changed") from error
+        raise XexpError(f"git tag refused: {error.detail}", "nothing was changed") from error
     oid = git.text("rev-parse", ref)
     running.amend(seq, replace(step, new=oid))
     if git.text("config", "--type=bool", "--default=false", "tag.gpgSign") == "true":

@@ -182,6 +182,15 @@ class Project:
         """Return ``path`` relative to the top of this work tree; None if outside."""
         return path.relative_to(self.top).as_posix() if path.is_relative_to(self.top) else None
 
+    def typed(self, *paths: str) -> str:
+        """Paths from the top as words of a command, for the folder where the user types it."""
+        import shlex  # only for advice
+
+        here = Path.cwd()
+        if here != self.top and here.is_relative_to(self.top):
+            paths = tuple(os.path.relpath(self.top / path, here) for path in paths)
+        return shlex.join(paths)
+
     @cached_property
     def at_top(self) -> Git:
         """git at the top of this work tree, so that paths mean what ``ls-tree`` says."""
@@ -283,6 +292,10 @@ class Project:
         """Like :meth:`tags`, with each tag as originally written."""
         return self._tags_later()()
 
+    def tags_of_all(self) -> repository_tags.Tags:
+        """Like :meth:`tags_as_made`, those of every project: the registry is the repository's."""
+        return self._told(self._listed(None)())
+
     def _tags_later(self) -> Callable[[], repository_tags.Tags]:
         later = self._listed(None if self.every_project else self.prefix)
         return lambda: self._told(later())
@@ -331,7 +344,13 @@ class Project:
         commit is missing: a new one would be almost empty."""
         if not config.is_set_up(self.top / self.folder):
             self.require_checked_out()
-            raise XexpError("git xexp is not set up in this repository", "run: git xexp init")
+            others = () if self.folder else config.folders(self.top)
+            raise XexpError(
+                "git xexp is not set up in this repository"
+                if not others
+                else "there is no project at the top of this repository, only in folders",
+                f"run it in one: cd {self.typed(others[0])}" if others else "run: git xexp init",
+            )
         tracked = f"HEAD:{config.REGISTRY}"
         if registry and not self.registry.path.exists() and self.git.ok("cat-file", "-e", tracked):
             raise XexpError(

@@ -309,15 +309,9 @@ def _push_refs(project: Project, planned: PushPlan, progress: Progress | None) -
     try:
         GitWriter(project.git).push(name, planned.refs, progress)
     except PushRejected as error:
-        # The others are rejected only because of the one that was.
-        first = {ref: why for ref, why in error.refs.items() if why != "atomic push failure"}
-        if "branch is currently checked out" in first.values():
-            hint = f"'{name}' has a work tree: push to a bare repository (git-push(1), denyCurrentBranch)"
-        elif any(ref.startswith("refs/tags/") for ref in first):
-            hint = f"'{name}' has another experiment under that version: git fetch --tags {name}"
-        else:
-            hint = f"bring its work in first: git pull --rebase {name}"
-        raise XexpError(f"{error.message}; the artifacts are pushed, no ref is", hint) from error
+        raise XexpError(
+            error.outcome("the artifacts are pushed, no ref is"), error.advice
+        ) from error
 
 
 def _incomplete(report: PushReport) -> NoAnswer:

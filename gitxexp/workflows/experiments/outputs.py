@@ -9,7 +9,6 @@ rows that the pull brought.
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -73,7 +72,7 @@ def refuse_stale(project: Project, outputs: Outputs) -> None:
     stale = [output for output in outputs.changed if _is_stale(project, output)]
     if not stale:
         return
-    targets = " ".join(dict.fromkeys(shlex.quote(_target(output)) for output in stale))
+    targets = project.typed(*dict.fromkeys(_target(output) for output in stale))
     raise NoAnswer(
         f"not as the last commit has it, but as an older one: {some([o.path for o in stale], 5)}",
         f"bring them up to date: dvc pull {targets}; if this is what you want to tag:"
@@ -180,7 +179,7 @@ def _compared(project: Project, known: CommitContents, path: str) -> Rows:
     except XexpError as error:
         raise XexpError(
             f"cannot compare {path} with its version in the last commit: {error.message}",
-            f"fetch it: dvc fetch {shlex.quote(path)}; or tag without its rows: --drop-rows",
+            f"fetch it: dvc fetch {project.typed(path)}; or tag without its rows: --drop-rows",
         ) from error
     table = project.config.results_table or None
     try:
@@ -229,11 +228,6 @@ class Untracked:
     def every(self) -> tuple[str, ...]:
         """All of them."""
         return (*self.data, *self.models, *self.results)
-
-    @property
-    def command(self) -> str:
-        """What tracks them."""
-        return "dvc add " + " ".join(map(shlex.quote, self.every))
 
 
 def untracked(project: Project) -> Untracked:

@@ -530,8 +530,8 @@ def _refuse_untracked(project: Project, request: Request) -> None:
     if loose.data or loose.models:
         raise XexpError(
             f"neither git nor DVC tracks {some(loose.every, 6)}",
-            f"track them with the tag: --track (or {loose.command}), or tag without them:"
-            " --no-track",
+            f"track them with the tag: --track (or dvc add {project.typed(*loose.every)}),"
+            " or tag without them: --no-track",
         )
 
 

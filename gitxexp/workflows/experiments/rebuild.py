@@ -19,14 +19,14 @@ class Rebuilt:
 
 
 def rebuild(project: Project, *, wait: bool = True) -> Rebuilt:
-    """Restore the registry of this work tree from the tags.
+    """Restore the registry of this work tree from the tags of all its projects.
 
     Data that only the registry has is kept, for example if a tag was recreated by hand.
     """
     project.recover_first(wait=wait)
     project.require_set_up(registry=False)
     known = project.registry.rows()
-    tagged = {e.name: _merged(known.get(e.name), e) for e in project.tags_as_made().experiments}
+    tagged = {e.name: _merged(known.get(e.name), e) for e in project.tags_of_all().experiments}
     stale = [name for name, found in tagged.items() if _stored(found) != known.get(name)]
     if stale or not project.registry.path.exists():
         with project.operation("registry rebuild", wait=wait) as running:

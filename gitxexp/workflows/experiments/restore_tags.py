@@ -40,14 +40,14 @@ class Origin:
 def restore_tags(
     project: Project, remote: str | None = None, *, fetch: bool = True, wait: bool = True
 ) -> RestoredTags:
-    """Restore the tag of every experiment in this work tree's registry.
+    """Restore the tag of every experiment in this work tree's registry, whatever its project.
 
     Without ``fetch`` no remote is asked. Raises XexpError if one cannot be reached.
     """
     project.recover_first(wait=wait)
     project.require_set_up()
     rows = project.registry.rows()
-    missing = sorted(rows.keys() - set(project.tags().names))
+    missing = sorted(rows.keys() - set(project.tags_of_all().names))
     if not missing:
         return RestoredTags()
     with project.operation("registry restore-tags", wait=wait) as running:
@@ -83,7 +83,7 @@ def _fetch(
             git.fetch(name, [f"{ref}:{ref}" for ref in refs], project.progress)
     except GitError as error:
         raise XexpError(
-            error.message, "make the tags again without asking it: --no-fetch"
+            error.detail, "make the tags again without asking it: --no-fetch"
         ) from error
     return found
 

@@ -218,7 +218,8 @@ def _next(project: Project, found: Status) -> str:
     if not found.total and top is not None:
         command = project.config.run_command
         if not project.git.lines("ls-files", ":/.xexp"):  # the files of init are not committed yet
-            return f"git add {'.' if command else '.xexp .gitattributes'} && git commit"
+            ours = "." if command else project.typed(".xexp", ".gitattributes")
+            return f"git add {ours} && git commit"
         if command and not asked:
             return "git xexp run"
     if found.untracked:

@@ -254,9 +254,9 @@ def tag_and_push(
                 wait=wait,
             )
         except PushRejected as error:
-            taken = any(ref.startswith("refs/tags/") for ref in error.refs)
+            taken = error.is_overtaken and any(ref.startswith("refs/tags/") for ref in error.first)
             if request.version is not None or not taken or not left:
-                raise _explained(error, name) from error
+                raise XexpError(error.outcome("nothing was tagged"), error.advice) from error
     raise AssertionError("unreachable: the last try returns or raises")
 
 
@@ -318,12 +318,3 @@ class Published(Step):
             return None
         unproved.proved(at.state, [self.oid])
         return Finished(self.summary, self.outcome | {"pushed": self.remote})
-
-
-def _explained(error: PushRejected, remote: str) -> XexpError:
-    if any(ref.startswith("refs/heads/") for ref in error.refs):
-        return XexpError(
-            f"{error.message}; nothing was tagged",
-            f"bring its work in first: git pull --rebase {remote}",
-        )
-    return XexpError(f"{error.message}; nothing was tagged", "git fetch --tags")

@@ -45,8 +45,11 @@ def of(
     if collected.run and (inside := project.inside(collected.run.database)):
         databases[inside] = None
     for database in databases:
+        if not project.config.has(database):
+            continue  # another project tracks it
         if (project.top / database).is_file() and not _is_tracked(project, database, payload):
-            yield f"{database} is tracked by neither git nor DVC: dvc add '{database}'"
+            add = project.typed(database)
+            yield f"{database} is tracked by neither git nor DVC: dvc add {add}"
 
 
 def _end(run: Run) -> Iterable[str]:

@@ -157,7 +157,8 @@ def _decisions(
 def _sides(project: Project, folder: Path, path: str, blobs: Stages) -> Sides:
     if not blobs.ours or not blobs.theirs:
         raise XexpError(
-            f"{path} was deleted on one side", f"keep or drop it: git add {path}, or git rm {path}"
+            f"{path} was deleted on one side",
+            f"keep or drop it: git add {project.typed(path)}, or git rm {project.typed(path)}",
         )
     files: list[Path | None] = []
     for name in ("base", "ours", "theirs"):
@@ -218,7 +219,7 @@ def _pointer(task: _Task) -> Resolved:
         _refuse_rest(path, report)
     code, text = task.text(merged)
     if code:
-        raise _other_lines(path)
+        raise _other_lines(task.project, path)
     paths_gate.write(task.project.top, task.path, text)
     placed = pointers.materialise(place, path, text, texts[1])
     return Resolved(path, report, tuple(pointers.after(path, placed)))
@@ -254,7 +255,7 @@ def _lock(task: _Task) -> Resolved:
         if driver_reports.load(place, path).conflicts:
             paths_gate.write(task.project.top, task.path, text)
             driver_reports.save(place, path, (), "its rows were merged, its other lines differ")
-        raise _other_lines(path)
+        raise _other_lines(task.project, path)
     paths_gate.write(task.project.top, task.path, text)
     left: list[str] = []
     for out, _ in merged.reports:
@@ -263,10 +264,10 @@ def _lock(task: _Task) -> Resolved:
     return Resolved(path, merged.reports[0][1] if merged.reports else None, tuple(left))
 
 
-def _other_lines(path: str) -> NoAnswer:
+def _other_lines(project: Project, path: str) -> NoAnswer:
     return NoAnswer(
         f"{path}: its other lines differ",
-        f"take one side for them: --ours or --theirs; or edit it, then: git add {path}",
+        f"take one side for them: --ours or --theirs; or edit it, then: git add {project.typed(path)}",
     )
 
 

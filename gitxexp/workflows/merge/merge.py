@@ -193,7 +193,7 @@ def merge_inputs(
         changed = any(artifact.report.changed for artifact in merged.artifacts)
         running.outcome["unchanged"] = not (changed or models)
     notes = (*merged.notes, *work.notes)
-    advice = None if commit else advice_on_target(record, models, said)
+    advice = None if commit else advice_on_target(project, record, models, said)
     return replace(merged, models=models, notes=notes, commit=commit, advice=advice)
 
 
@@ -403,8 +403,8 @@ class _Merge:
         if objects.find(out, actual.partition(":")[2]) is not None:
             raise XexpError(
                 f"{job.path} is an older or newer version than its pointer says",
-                f"bring it up to date first: dvc checkout {shlex.quote(out.pointer)}\n"
-                f"or keep what is there: dvc add {shlex.quote(job.path)}",
+                f"bring it up to date first: dvc checkout {self.project.typed(out.pointer)}\n"
+                f"or keep what is there: dvc add {self.project.typed(job.path)}",
             )
 
     def save(self, running: Running, job: MergeJob, target: Path, options: MergeOptions) -> None:
@@ -535,11 +535,12 @@ def distinct(job: MergeJob, target: Path) -> list[Path]:
     return list(files.values())
 
 
-def advice_on_target(paths: Sequence[str], models: Sequence[str], title: str) -> str | None:
+def advice_on_target(
+    project: Project, paths: Sequence[str], models: Sequence[str], title: str
+) -> str | None:
     """The next command."""
     if paths:
-        named = " ".join(shlex.quote(path) for path in paths)
-        return f"git add {named} && git commit -m {shlex.quote(title)}"
+        return f"git add {project.typed(*paths)} && git commit -m {shlex.quote(title)}"
     if models:
         return "git xexp candidates"
     return None

@@ -46,7 +46,7 @@ def require_untracked_by_git(store: ModelStore, paths: Iterable[str]) -> None:
         more = f" and {len(held) - 1} more" if len(held) > 1 else ""
         raise XexpError(
             f"{held[0]}{more} is tracked by git, so DVC cannot track it",
-            f"hand it over: git rm -r --cached '{held[0]}' && git commit",
+            f"hand it over: git rm -r --cached {store.project.typed(held[0])} && git commit",
         )
 
 

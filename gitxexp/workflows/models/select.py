@@ -53,8 +53,8 @@ def in_work_tree(context: ModelContext, model: Model, notes: Sequence[str] = ())
     if not model.production and model.state == "edited":
         raise XexpError(
             f"{model.path} differs from its pointer: it was changed by hand",
-            f"take it as it is now: dvc add '{model.path}'\n"
-            f"or put the recorded one back: dvc checkout -f '{model.path}'",
+            f"take it as it is now: dvc add {context.project.typed(model.path)}\n"
+            f"or put the recorded one back: dvc checkout -f {context.project.typed(model.path)}",
         )
     file = context.project.top / model.path if model.there else None
     origin = "production" if model.production else "candidate"

@@ -90,7 +90,7 @@ def _tags_of(project: Project, remote: str, found: Iterable[Entry]) -> dict[str,
         return GitWriter(project.git).remote_tags(remote, *patterns)
     except GitError as error:
         raise XexpError(
-            f"cannot tell whether {remote} has it: {error.message}",
+            f"cannot tell whether {remote} has it: {error.detail}",
             "delete it here without asking: --force",
         ) from error
 
@@ -177,8 +177,10 @@ def _delete_there(project: Project, remote: str, there: Mapping[str, str]) -> No
         GitWriter(project.git).delete(remote, refs)
     except PushRejected as error:
         raise NoAnswer(
-            f"{error.message}; nothing was deleted",
-            "somebody changed it meanwhile: git fetch --tags",
+            error.outcome("nothing was deleted"),
+            "somebody changed it meanwhile: git fetch --tags"
+            if error.is_overtaken
+            else error.advice,
         ) from error
 
 

@@ -265,7 +265,7 @@ def _prepare(project: Project, past: Past, top: Path) -> None:
         try:
             Git(top, foreign=True).raw("apply", "--whitespace=nowarn", "--", str(patch))
         except GitError as error:
-            raise XexpError(f"the patch of {past.name} does not apply: {error.message}") from error
+            raise XexpError(f"the patch of {past.name} does not apply: {error.detail}") from error
     if found.sweep:
         _set_parameters(project, found, top)
 

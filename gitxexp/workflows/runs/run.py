@@ -208,7 +208,7 @@ def prepare(project: Project, request: RunRequest, *, cwd: Path, wait: bool = Tr
     _refuse_data(project, planned)
     before = traces.look_before(project, Outputs(planned.outputs, planned.changed), changes)
     if request.tag and request.track and not planned.payload.parent:
-        _refuse_untracked(before)
+        _refuse_untracked(project, before)
     dirty = uncommitted.modified(project, changes)
     untracked = uncommitted.untracked(project, command, changes)
     context = RunContext(
@@ -268,7 +268,7 @@ def _refuse_uncommitted(
         return
     untracked = uncommitted.untracked(project, command, changes)
     if untracked:
-        names = " ".join(shlex.quote(path) for path in untracked)
+        names = project.typed(*untracked)
         raise XexpError(
             f"no commit holds what would run: git does not track {some(untracked, 5)}",
             f"commit it first: git add {names} && git xexp run -a; or run it as it is, without a tag:"
@@ -343,7 +343,7 @@ def _refuse_data(project: Project, planned: Plan) -> None:
         if out.stage is None and describe.role(out.path, project.config) is Role.DATA
     ]
     if data:
-        names = " ".join(shlex.quote(path) for path in data[:5])
+        names = project.typed(*data[:5])
         raise XexpError(
             f"data differs from its pointer: {some(data, 5)}",
             f"add it: dvc add {names} && git commit -am 'new data'; or restore it:"
@@ -354,14 +354,14 @@ def _refuse_data(project: Project, planned: Plan) -> None:
         raise XexpError(f"data is not here: {some(absent, 5)}", "fetch it: dvc pull")
 
 
-def _refuse_untracked(before: Before) -> None:
+def _refuse_untracked(project: Project, before: Before) -> None:
     """Raise XexpError if the first experiment would not contain its training data."""
     data = before.loose.data
     if data:
-        add = " ".join(map(shlex.quote, ("dvc", "add", *data)))
         raise XexpError(
             f"neither git nor DVC tracks {some(data, 6)}",
-            f"track them first: {add} && git add . && git commit; or run without them: --no-track",
+            f"track them first: dvc add {project.typed(*data)} && git add . && git commit;"
+            " or run without them: --no-track",
         )
 
 

@@ -211,7 +211,8 @@ def _uncommitted(project: Project, request: SweepRequest) -> tuple[str, ...]:
     if data:
         raise XexpError(
             f"data is not what its pointer says: {some(data, 5)}",
-            f"keep it: dvc add {data[0]} and commit, or drop it: dvc checkout {data[0]}",
+            f"keep it: dvc add {project.typed(data[0])} and commit,"
+            f" or drop it: dvc checkout {project.typed(data[0])}",
         )
     return tuple(sorted(wrong))
 

@@ -318,7 +318,7 @@ def _checked_out(project: Project, top: Path, commit: str) -> Tree:
     try:
         git.raw("worktree", "add", "-q", "--no-checkout", "--detach", "--", str(top), commit)
     except GitError as error:
-        raise XexpError(f"git worktree add refused: {error.message}") from error
+        raise XexpError(f"git worktree add refused: {error.detail}") from error
     admin = admin_of(project.places.common_dir, top)
     if admin is None:
         raise XexpError(f"git did not register {top}", "git worktree list")

@@ -356,7 +356,7 @@ def _add(project: Project, running: Running, plan: WorktreePlan) -> Path:
         git.raw("worktree", "add", "-q", "--no-checkout", *flags, "--", str(plan.path), target)
     except GitError as error:
         raise XexpError(
-            f"git worktree add refused: {error.message}", "nothing was changed"
+            f"git worktree add refused: {error.detail}", "nothing was changed"
         ) from error
     admin = admin_of(project.places.common_dir, plan.path)
     if admin is None:

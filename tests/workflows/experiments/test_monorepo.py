@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
 from pathlib import Path
 
 import pytest
 
+from gitxexp.repository.repository import Project
 from tests.conftest import METRICS, PARAMS
 from tests.helpers import Repo, dvc_inside, run, xexp_inside
 
@@ -148,7 +151,25 @@ def test_each_project_has_its_own_settings_versions_and_files(projects: Repo) ->
     assert (tagger / "models/production/model.bin").read_text() == "model of tagger\n"
     assert (ranker / "models/production/model.bin").read_text() == "model of ranker\n"
     rebuilt = xexp_inside("registry", "rebuild", "--json", cwd=tagger).good().json()
-    assert rebuilt["restored"] == [] and "ranker/e1.0.0" in rebuilt["kept"]
+    assert rebuilt["restored"] == rebuilt["kept"] == [] and "ranker/e1.0.0" in rebuilt["unchanged"]
+
+    # the registry is one, and so are its tags
+    projects.git("tag", "-d", "ranker/e1.0.0")
+    restored = xexp_inside("registry", "restore-tags", "--json", cwd=tagger).good().json()
+    assert restored["made"] == ["ranker/e1.0.0"]
+    refused = projects.xexp("tag")
+    assert refused.code == 128 and "hint: run it in one: cd ranker" in refused.err
+
+
+def test_a_command_to_type_is_for_the_current_folder(
+    projects: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder, word in (("", "ranker/data/a b.csv"), ("ranker", "data/a b.csv"),
+                         ("tagger", "../ranker/data/a b.csv")):  # fmt: skip
+        monkeypatch.chdir(projects / folder)
+        assert Project.open().typed("ranker/data/a b.csv", "x") == shlex.join(
+            (word, os.path.relpath("x", folder or "."))
+        )
 
 
 def test_a_project_takes_no_version_and_no_prefix_of_another(projects: Repo) -> None:

@@ -480,15 +480,19 @@ def test_a_hook_that_wants_another_subject(set_up: Repo) -> None:
     hook = set_up.write(
         ".git/hooks/commit-msg",
         "#!/bin/sh\ngrep -qE '^(feat|chore)(\\([a-z]+\\))?: .' \"$1\" && exit\n"
-        'echo "subject may not be empty [subject-empty]" >&2; exit 1\n',
+        'printf "2 problems:\\n\\nsubject may not be empty [subject-empty]\\n" >&2; exit 1\n',
     )
     hook.chmod(0o755)
     before = set_up.refs()
     done = set_up.xexp("tag")
     assert done.code == 128
-    assert "subject may not be empty" in done.err
+    assert "git commit refused: 2 problems:\n  subject may not be empty [" in done.err
     assert 'such as "chore(exp): {version} {headline}"' in done.err
     assert set_up.refs() == before
+    silent = set_up.write(".git/hooks/pre-commit", "#!/bin/sh\nexit 1\n")
+    silent.chmod(0o755)
+    assert "refused it without a word: pre-commit" in set_up.xexp("tag").err
+    silent.unlink()
     set_up.git("config", "xexp.tag.commitMessage", "chore(exp): {version} {headline}")
     set_up.xexp("tag").good()
     assert set_up.git("log", "-1", "--format=%s").startswith("chore(exp): e0.1.0 model=softmax | ")

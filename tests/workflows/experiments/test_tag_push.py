@@ -61,6 +61,24 @@ def test_a_race_on_the_remote_renumbers(ready: Repo, tmp_path: Path) -> None:
     assert ready.git("log", "--format=%s", "-2").splitlines()[1] == "set up"
 
 
+def test_a_hook_of_the_remote_that_wants_no_tags(ready: Repo, tmp_path: Path) -> None:
+    """It is heard, once, and not taken for a colleague's tag."""
+    hook = tmp_path / "origin.git/hooks/update"
+    hook.write_text(
+        f"#!/bin/sh\ncase $1 in refs/tags/*) echo x >>{tmp_path}/asked; echo 'ask Ada' >&2; exit 1;; esac\n"
+    )
+    hook.chmod(0o755)
+    done = ready.xexp("tag", "--push")
+    assert done.code == 128 and "; nothing was tagged\n  remote: ask Ada\n" in done.err
+    assert "a hook or rule of 'origin' refuses this push" in done.err
+    assert (tmp_path / "asked").read_text() == "x\n" and ready.tags == []
+    ready.xexp("tag").good()
+    done = ready.xexp("push")
+    assert (
+        done.code == 128 and "remote: ask Ada" in done.err and "another experiment" not in done.err
+    )
+
+
 def test_a_branch_that_is_behind_takes_everything_back(ready: Repo, tmp_path: Path) -> None:
     other = clone(ready, tmp_path / "theirs")
     other.write("theirs.py", "x = 1\n")

@@ -48,7 +48,11 @@ def rebuild(db: Path | None, no_wait: bool, as_json: bool) -> None:
         f" {len(done.kept)} only in the registry"
     )
     if done.restored and db is None:
-        hints.hint("next: git add -f .xexp/registry.db && git commit -m 'Rebuild the registry'")
+        from gitxexp.repository.config import REGISTRY
+
+        hints.hint(
+            f"next: git add -f {project.typed(REGISTRY)} && git commit -m 'Rebuild the registry'"
+        )
 
 
 @click.command("restore-tags", cls=Command)

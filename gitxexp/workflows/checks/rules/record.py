@@ -87,7 +87,7 @@ def corrupt_cache(context: Context) -> Iterator[Finding]:
         yield found(
             f"the cache has different content than {out.path} had", path=out.path, subject=out.path,
             rows=({"path": out.path, "object": str(path), "is": hashes[path]},),
-            hint=f"rm {path}, then: dvc fetch {out.path}",
+            hint=f"rm {path}, then: dvc fetch {context.project.typed(out.path)}",
         )  # fmt: skip
 
 

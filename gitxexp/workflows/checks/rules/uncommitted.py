@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
@@ -38,7 +37,7 @@ def data_uncommitted(context: Context) -> Iterator[Finding]:
         yield found(
             f"{counted(len(pointers), 'pointer')} not committed: {some(pointers, _NAMED)}",
             count=len(pointers), rows=({"path": path} for path in pointers),
-            hint=f"git commit {shlex.join(pointers[:_NAMED])}",
+            hint=f"git commit {context.project.typed(*pointers[:_NAMED])}",
         )  # fmt: skip
     roles = {path: describe.role(path, context.config) for path in context.standing.changed}
     data = [path for path, role in roles.items() if role is describe.Role.DATA]
@@ -47,7 +46,7 @@ def data_uncommitted(context: Context) -> Iterator[Finding]:
         yield found(
             f"{counted(len(data), 'output')} changed and not added: {some(data, _NAMED)}",
             count=len(data), rows=({"path": path} for path in data),
-            hint=f"dvc add {shlex.join(data[:_NAMED])}, and commit; or dvc checkout to go back",
+            hint=f"dvc add {context.project.typed(*data[:_NAMED])}, and commit; or dvc checkout to go back",
         )  # fmt: skip
     if made:
         yield found(
@@ -111,7 +110,7 @@ def not_tracked(context: Context) -> Iterator[Finding]:
         yield found(
             f"neither git nor DVC tracks {some(names, _NAMED)}",
             count=len(names), rows=({"path": name} for name in names),
-            hint=f"dvc add {shlex.join(names[:_NAMED])}", fix=_added(context, tuple(names)),
+            hint=f"dvc add {context.project.typed(*names[:_NAMED])}", fix=_added(context, tuple(names)),
         )  # fmt: skip
     held = {output.path for output in context.outputs}
     for path in context.databases:
@@ -122,7 +121,7 @@ def not_tracked(context: Context) -> Iterator[Finding]:
         if not context.project.at_top.tracks(name):
             yield found(
                 f"git ignores {name}, and DVC does not track it", path=name,
-                hint=f"dvc add {shlex.quote(name)}",
+                hint=f"dvc add {context.project.typed(name)}",
             )  # fmt: skip
 
 
