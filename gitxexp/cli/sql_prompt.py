@@ -100,7 +100,7 @@ def _answer(project: Project, script: str, conversions: Conversions, *, allow_fi
             statements = database.prepare(script)
             console.notes(dict.fromkeys(database.notes))
             for statement in statements:
-                cursor = database.execute(statement)
+                cursor = database.print(statement)
                 with database.reading():
                     as_table(cursor)
     except KeyboardInterrupt:

@@ -118,7 +118,7 @@ def _run(script: str, form: str, parquet: Path | None, *, allow_files: bool) -> 
         for at, statement in enumerate(statements):
             if at:
                 console.out("")
-            _print(db, statement, _form(form))
+            _print(db, statement, form)
 
 
 def _form(name: str) -> Callable[[Any], None]:
@@ -130,11 +130,11 @@ def _form(name: str) -> Callable[[Any], None]:
     }[name]  # fmt: skip
 
 
-def _print(db: Database, statement: Statement, form: Callable[[Any], None]) -> None:
-    cursor = db.execute(statement)
+def _print(db: Database, statement: Statement, form: str) -> None:
+    cursor = db.execute(statement) if form == "--arrow" else db.print(statement)
     try:
         with db.reading():
-            form(cursor)
+            _form(form)(cursor)
     except ImportError as error:
         from gitxexp.common.missing import missing_package
 

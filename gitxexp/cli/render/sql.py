@@ -97,7 +97,7 @@ def _drain(out: Any) -> None:
 
 def as_json(cursor: Any) -> None:
     """One array with an object for each row."""
-    names = _names(cursor)
+    names = _keys(cursor)
     first = True
     for row in _rows(cursor):
         streams.write(f"{'[' if first else ','}\n  {_object(names, row)}")
@@ -107,13 +107,48 @@ def as_json(cursor: Any) -> None:
 
 def as_ndjson(cursor: Any) -> None:
     """An object on each line."""
-    names = _names(cursor)
+    names = _keys(cursor)
     for row in _rows(cursor):
         streams.write(f"{_object(names, row)}\n")
 
 
+def _keys(cursor: Any) -> list[str]:
+    """The names of the columns; the second ``a`` is ``a_1``, as in a table that DuckDB makes."""
+    names = _names(cursor)
+    keys: dict[str, None] = {}
+    for at, name in enumerate(names):
+        free, number = name, 0
+        while free in keys or (number and free in names[at:]):
+            number += 1
+            free = f"{name}_{number}"
+        keys[free] = None
+    return list(keys)
+
+
 def _object(names: Sequence[str], row: Sequence[Any]) -> str:
+    if any(map(_is_long, row)):
+        return _json(dict(zip(names, row, strict=True)))
     return console.as_json({name: plain(value) for name, value in zip(names, row, strict=True)})
+
+
+def _is_long(value: Any) -> bool:
+    """Whether a value is or has a decimal with more digits than a float holds."""
+    if isinstance(value, decimal.Decimal):
+        return value != value.to_integral_value() and decimal.Decimal(repr(float(value))) != value
+    if isinstance(value, dict):
+        return any(map(_is_long, value.values()))
+    return isinstance(value, list | tuple) and any(map(_is_long, value))
+
+
+def _json(value: Any) -> str:
+    """JSON with all digits of decimals, of which Python's makes floats."""
+    if _is_long(value):
+        if isinstance(value, decimal.Decimal):
+            return f"{value:f}".rstrip("0")
+        if isinstance(value, dict):
+            return f"{{{', '.join(f'{console.as_json(str(k))}: {_json(v)}' for k, v in value.items())}}}"
+        return f"[{', '.join(map(_json, value))}]"
+    return console.as_json(plain(value))
 
 
 def plain(value: Any) -> Any:
@@ -143,7 +178,7 @@ def text(value: Any, *, short: bool = False) -> str:
         return str(value)
     if isinstance(value, decimal.Decimal | uuid.UUID):
         return str(value)
-    return console.as_json(plain(value)) if isinstance(value, list | dict | tuple) else str(value)
+    return _json(value) if isinstance(value, list | dict | tuple) else str(value)
 
 
 def arrow(cursor: Any) -> None:

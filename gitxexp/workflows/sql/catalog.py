@@ -9,7 +9,8 @@ if two have it, ``predictions@REV`` the same at any version or revision, and a p
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from gitxexp.repository.config import REGISTRY
 from gitxexp.storage.dvc.places import readable
 from gitxexp.storage.paths import leaves, problem
 from gitxexp.tables.duckdb import scan
+from gitxexp.tables.duckdb.session import quote
 from gitxexp.tables.duckdb.source import open_duckdb
 from gitxexp.workflows.experiments import stores
 from gitxexp.workflows.sql.records import RECORDS
@@ -31,6 +33,14 @@ if TYPE_CHECKING:
     from gitxexp.repository.tags import Tags
     from gitxexp.tables.duckdb.session import Session, Source
     from gitxexp.workflows.merge.inputs import CommitContents
+
+
+#: Kinds of files with tables.
+_DATABASES = ("sqlite", "duckdb")
+
+
+class Ambiguous(UsageError):
+    """A name may mean tables of several databases."""
 
 
 @dataclass(frozen=True)
@@ -117,22 +127,79 @@ class Catalog:
 
         Raises XexpError if several have it, for an unknown revision, or for a file that is nowhere.
         """
-        table, at, revision = name.name.rpartition("@")
-        if not at:
+        table, revision = self._split(name.name)
+        if not revision:
+            if is_path(name.schema):
+                return self._in_file(self._path_here(name.schema, whole=True), name)
             return self._path_here(name.name) or self._among(self.here, name, self._missing(name))
-        if not table or not revision:
+        if not table:
             return None
         from gitxexp.workflows.experiments import resolve  # late, as the contents
 
         commit = resolve.resolve(self.project, revision, self.tags).commit
+        if is_path(name.schema):
+            there = self._path_at(commit, name.schema, revision, whole=True)
+            return self._in_file(there, TableName(table), f" at {revision}")
         if not name.schema and is_path(table):
             return self._path_at(commit, table, revision)
         schema, _, plain = table.rpartition(".")
         asked = TableName(plain, name.schema or schema)
-        there = list(self.databases_at(commit, asked.schema))
-        if asked.schema and not there:  # the name has a dot, or no database is called that
-            asked, there = TableName(table), list(self.databases_at(commit))
-        return self._among(there, asked, self._nowhere(asked, revision, there), f"@{revision}")
+        found = self._at(commit, asked, revision)
+        if found is None and asked.schema and not list(self.databases_at(commit, asked.schema)):
+            asked = TableName(table)  # the name has a dot, or no database is called that
+            found = self._at(commit, asked, revision)
+        if found is None:
+            raise self._nowhere(asked, revision, self.databases_at(commit, asked.schema))
+        return found
+
+    def _split(self, name: str) -> tuple[str, str]:
+        """The name of a table, and the revision after it or "": tables, paths and revisions
+        (``HEAD@{1}``, ``@``, ``users/me@home``) may have an ``@`` themselves."""
+        from gitxexp.workflows.experiments import resolve  # late, as the contents
+
+        places = [at for at, letter in enumerate(name) if letter == "@"]
+        splits = [(name[:at], name[at + 1 :]) for at in reversed(places) if name[at + 1 :]]
+        splits = [each for each in splits if not each[1].startswith("{")]
+        for table, revision in splits[: len(splits) if len(splits) > 1 else 0]:
+            with suppress(XexpError):
+                resolve.resolve(self.project, revision, self.tags)
+                return table, revision
+        return splits[0] if splits else (name, "")
+
+    def _at(self, commit: str, name: TableName, revision: str) -> TablePlace | None:
+        """The table in the results databases of a commit: those that are here or that its
+        experiments name, else any other. Raises XexpError if another has it in place of one that
+        is only here."""
+        suffix = f"@{revision}"
+        found = self._among(self.databases_at(commit, name.schema, known=True), name, None, suffix)
+        if found is not None:
+            return found
+        others = self.databases_at(commit, name.schema, known=False)
+        found = self._among(others, name, None, suffix)
+        if found is None or name.schema:
+            return found
+        lost = [database.path for database in self.here
+                if any(_is_called(database, table, name) for table in self.tables(database.file))
+                and self.contents.at(commit, database.path) is None]  # fmt: skip
+        if lost:
+            other = next(d for d in others if found.file == d.file)
+            raise XexpError(
+                f"{lost[0]}, which has {name.name} now, is not in {revision}",
+                f'another database has a table of that name: "{other.schema}.{name.name}{suffix}"',
+            )
+        return found
+
+    def _in_file(
+        self, place: TablePlace | None, name: TableName, when: str = ""
+    ) -> TablePlace | None:
+        """A table of a database whose path was its schema."""
+        if place is None:
+            return None
+        known = self.tables(place.file) if database_kind(place.file) in _DATABASES else {}
+        for table in known:
+            if table.lower() == name.name.lower():
+                return TablePlace(place.file, table)
+        raise _unknown(name.name, f"in {name.schema or 'this file'}{when}", list(known))
 
     def _among(self, databases: Iterable[_Database], name: TableName, missing: XexpError | None,
                suffix: str = "") -> TablePlace | None:  # fmt: skip
@@ -147,7 +214,7 @@ class Catalog:
             names = [f'{database.schema}.{table}' if not suffix else f'"{database.schema}.{table}{suffix}"'
                      for database, table in found]  # fmt: skip
             files = ", ".join(database.path for database, _ in found)
-            raise UsageError(
+            raise Ambiguous(
                 f"several databases have a table {name.name}: {files}",
                 f"name one: {' or '.join(dict.fromkeys(names))}",
             )
@@ -189,43 +256,50 @@ class Catalog:
         known = [table for database in there for table in self.tables(database.file)]
         return _unknown(name.name, f"at {revision}", known)
 
-    def databases_at(self, commit: str, schema: str = "") -> Iterator[_Database]:
-        """The results databases of a commit (all, or those called ``schema``)."""
-        paths = dict.fromkeys(database.path for database in self.here)
-        paths |= dict.fromkeys(e.payload.results for e in self.tags.at(commit))
+    def databases_at(
+        self, commit: str, schema: str = "", *, known: bool | None = None
+    ) -> list[_Database]:
+        """The results databases of a commit (all, or those called ``schema``).
+
+        ``known`` limits them to those that are here or that an experiment of the commit names, or
+        to the others, which only their content shows to be results.
+        """
+        own = dict.fromkeys(database.path for database in self.here)
+        own |= dict.fromkeys(e.payload.results for e in self.tags.at(commit))
+        paths = {} if known is False else own
+        if not known:
+            paths = paths | {path: None for path in self._results_at(commit) if path not in own}
+        found = []
+        for path in paths:
+            called = not schema or Path(path).stem.lower() == schema.lower()
+            if path and path != REGISTRY and called:
+                file = self.contents.at(commit, path)
+                if file is not None and database_kind(file) is not None:
+                    found.append(_Database(path, file))
+        return found
+
+    def _results_at(self, commit: str) -> list[str]:
         from gitxexp.workflows.experiments import describe  # late, as the contents
         from gitxexp.workflows.merge import inputs
 
         source = inputs.MergeSource("", (), commit)
-        paths |= {
-            found.path: None
-            for found in inputs.mergeable_files(self.project, source, every=True)
-            if found.role is describe.Role.RESULTS
-        }
-        for path in paths:
-            if (
-                path
-                and path != REGISTRY
-                and (not schema or Path(path).stem.lower() == schema.lower())
-            ):
-                file = self.contents.at(commit, path)
-                if file is not None and database_kind(file) is not None:
-                    yield _Database(path, file)
+        files = inputs.mergeable_files(self.project, source, every=True)
+        return [found.path for found in files if found.role is describe.Role.RESULTS]
 
-    def _path_here(self, name: str) -> TablePlace | None:
+    def _path_here(self, name: str, *, whole: bool = False) -> TablePlace | None:
         if not is_path(name) or self.project.places.top is None:
             return None
         for path in filter(_is_inside, self._spelled(name)):
             file = readable(self.project.top, path)
             if file is not None and file.is_file():
-                return self._of_file(file, name)
+                return TablePlace(file) if whole else self._of_file(file, name)
         return None
 
-    def _path_at(self, commit: str, name: str, revision: str) -> TablePlace:
+    def _path_at(self, commit: str, name: str, revision: str, *, whole: bool = False) -> TablePlace:
         for path in self._spelled(name):
             file = self.contents.at(commit, path)
             if file is not None:
-                return self._of_file(file, name)
+                return TablePlace(file) if whole else self._of_file(file, name, revision)
         from gitxexp.workflows.artifacts.locate import CommitFiles  # late: only for an error
 
         CommitFiles(self.project.at_top, commit, self.contents.objects.manifest, revision).find(
@@ -238,18 +312,16 @@ class Catalog:
         both = (self.project.places.prefix + name, name)
         return list(dict.fromkeys(map(posixpath.normpath, both)))
 
-    def _of_file(self, file: Path, name: str) -> TablePlace:
+    def _of_file(self, file: Path, name: str, revision: str = "") -> TablePlace:
         kind = database_kind(file)
-        if kind not in ("sqlite", "duckdb"):
+        if kind not in _DATABASES:
             return TablePlace(file, "", Path(name).suffix.lower())
         tables = list(self.tables(file))
         if len(tables) == 1:
             return TablePlace(file, tables[0])
-        stem = Path(name).stem
-        raise UsageError(
-            f"{name} has {len(tables)} tables",
-            f"name one: {', '.join(f'{stem}.{table}' for table in tables[:8])}",
-        )
+        suffix = f"@{revision}" if revision else ""
+        shown = ", ".join(f"{quote(name)}.{quote(table + suffix)}" for table in tables[:8])
+        raise UsageError(f"{name} has {len(tables)} tables", f"name one: {shown}")
 
     # -- listings --------------------------------------------------------------------------------
 

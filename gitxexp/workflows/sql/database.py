@@ -130,7 +130,8 @@ class Database:
                 rows = versions.union(self.catalog, name, self._read, self.notes)
                 self.view(TableName(name.name + EVERY), rows)
             self.session.rows(
-                f"CREATE MACRO all_versions(name) AS TABLE SELECT * FROM query_table(name || '{EVERY}')"
+                "CREATE MACRO all_versions(name) AS TABLE SELECT * FROM "
+                f"""query_table('"' || replace(name, '"', '""') || '{EVERY}"')"""
             )
         self._seal()
         return statements
@@ -150,6 +151,23 @@ class Database:
         Raises UsageError with the place of a mistake and close names.
         """
         with self._explained(statement.text):
+            return self.session.connection.execute(statement.text)
+
+    def print(self, statement: Statement) -> Any:
+        """Like :meth:`execute`, for text: see :mod:`gitxexp.workflows.sql.printed`."""
+        from gitxexp.tables.duckdb.core import core
+        from gitxexp.workflows.sql.printed import printed
+
+        duckdb = core()
+        with self._explained(statement.text):
+            query = None if statement.guessed else printed(self.session, statement.text)
+            if query is not None:
+                try:
+                    return self.session.connection.execute(query)
+                except duckdb.InterruptException:
+                    raise
+                except duckdb.Error:  # as it was written, so that an error points at its place
+                    pass
             return self.session.connection.execute(statement.text)
 
     def select(self, script: str, condition: Condition | None = None) -> Any:

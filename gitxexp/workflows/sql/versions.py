@@ -17,7 +17,7 @@ from gitxexp.common.files import database_kind
 from gitxexp.tables.duckdb.scan import Ranges
 from gitxexp.tables.duckdb.session import quote, text
 from gitxexp.tables.rules import STAMPS
-from gitxexp.workflows.sql.catalog import TablePlace
+from gitxexp.workflows.sql.catalog import Ambiguous, TablePlace
 from gitxexp.workflows.sql.statement import TableName
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ def _versions(catalog: Catalog, name: TableName, notes: list[str]) -> Iterator[_
     for experiment in reversed(catalog.tags.experiments):
         try:
             place = catalog.find(TableName(f"{name.name}@{experiment.name}", name.schema))
+        except Ambiguous:  # leaving these rows out would look like having none
+            raise
         except UsageError:  # the version has no such table
             continue
         except XexpError as error:

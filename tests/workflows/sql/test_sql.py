@@ -147,6 +147,59 @@ def test_two_databases_with_one_table(tagged: Repo) -> None:
     assert {"table": "experiments", "column": "version", "type": "VARCHAR"} in listed
 
 
+def test_a_table_of_another_database_is_no_version(
+    tagged: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which database a name means does not depend on the version; nor does all_versions() leave out
+    what is ambiguous. Revisions and tables may have an @ in their names."""
+    monkeypatch.setenv("GIT_CONFIG_PARAMETERS", "'xexp.results.databases=results/*.db'")
+    change(tagged, "CREATE TABLE predictions (f1 REAL)", "CREATE TABLE late (a)",
+           "CREATE TABLE own (a)", path="other/other.duckdb.db")  # fmt: skip
+    tagged.git("add", "-f", "other")
+    tagged.commit("another database")
+    change(tagged, "CREATE TABLE late (a)", path="results/late.db")
+    rows = len(tagged.xexp("sql", "FROM predictions", "--ndjson").good().out.splitlines())
+    for name in ('"predictions@HEAD"', '"predictions@HEAD@{0}"', '"predictions@@"'):
+        asked = f"SELECT count(*) AS n FROM {name}"
+        assert tagged.xexp("sql", asked, "--json").good().json() == [{"n": rows}]
+    dotted = "FROM all_versions('experiments.predictions')"
+    assert len(tagged.xexp("sql", dotted, "--ndjson").good().out.splitlines()) == rows
+    lost = tagged.xexp("sql", 'FROM "late@HEAD"')
+    assert "results/late.db, which has late now, is not in HEAD" in lost.err, lost.err
+    # a database that is no results: by its path, as the hint says
+    path = '"other/other.duckdb.db"'
+    assert f'hint: name one: {path}."predictions"' in tagged.xexp("sql", f"FROM {path}").err
+    for name in ("own", '"own@HEAD"'):
+        assert tagged.xexp("sql", f"FROM {path}.{name}").good().out == "a\n"
+    # two of which a version means either
+    change(tagged, "CREATE TABLE predictions (f1 REAL)", path="results/second.db")
+    tagged.git("add", "-f", "results/second.db")
+    tagged.commit("two of them")
+    tagged.xexp("tag", "-m", "two").good()
+    both = tagged.xexp("sql", "FROM all_versions('predictions')")
+    assert both.code == 129 and "several databases have a table predictions" in both.err
+
+
+def test_values_are_printed_as_they_are(repo: Repo) -> None:
+    """Not as the nearest value that Python has; and of two columns with one name, both."""
+    query = """SELECT INTERVAL '1 year 1 month' AS i, 0.1::FLOAT AS f, 'infinity'::DATE AS d,
+        TIMESTAMP_NS '2024-01-01 00:00:00.123456789' AS t,
+        12345678901234567890.123456789::DECIMAL(38,9) AS n,
+        {'DATE': [0.1::FLOAT], 'x': INTERVAL 1 MONTH, 'n': 99999999999999.9999::DECIMAL(18,4)} AS s,
+        1 AS a, 2 AS a -- the last"""
+    assert repo.xexp("sql", query, "--ndjson").good().out == (
+        '{"i": "1 year 1 month", "f": 0.1, "d": "infinity", "t": "2024-01-01 00:00:00.123456789", '
+        '"n": 12345678901234567890.123456789, "s": {"DATE": [0.1], "x": "1 month", '
+        '"n": 99999999999999.9999}, "a": 1, "a_1": 2}\n'
+    )
+    assert repo.xexp("sql", query, "--csv").out.splitlines()[1] == (
+        "1 year 1 month,0.1,infinity,2024-01-01 00:00:00.123456789,12345678901234567890.123456789,"
+        '"{""DATE"": [0.1], ""x"": ""1 month"", ""n"": 99999999999999.9999}",1,2'
+    )
+    bad = repo.xexp("sql", "SELECT DATE '2024-01-01', CAST('x' AS INT)")
+    assert bad.err.splitlines()[1] == "  LINE 1: SELECT DATE '2024-01-01', CAST('x' AS INT)"
+
+
 def test_schemas_and_views_of_a_database(repo: Repo) -> None:
     """A table in a schema of its own is read by the name that ``--schema`` lists; a view is not, for
     what it reads is up to the file, and a name of the query's own is no view."""
