@@ -81,6 +81,13 @@ def suggestion(name: str, known: Sequence[str], otherwise: str | None = None) ->
     return f"did you mean {' or '.join(named)}?" if named else otherwise
 
 
+#: git-clone(1), --filter
+_PARTIAL = (
+    "this clone is partial, and its remote does not answer; with it, to have every file here:\n"
+    "git config --unset remote.origin.partialclonefilter && git fetch --refetch"
+)
+
+
 class GitError(XexpError):
     """A git command failed; the message is git's own."""
 
@@ -88,7 +95,10 @@ class GitError(XexpError):
         self.args_line = "git " + " ".join(args)
         self.returncode = returncode
         self.stderr = stderr
-        super().__init__(_first_message(stderr) or f"{self.args_line} exited {returncode}")
+        super().__init__(
+            _first_message(stderr) or f"{self.args_line} exited {returncode}",
+            _PARTIAL if "promisor remote" in stderr else None,
+        )
 
     @property
     def lines(self) -> list[str]:

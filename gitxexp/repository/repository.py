@@ -240,11 +240,12 @@ class Project:
         return version if version.prefix else version._replace(prefix=self.prefix)
 
     def outputs(self) -> list[Output]:
-        """The project's DVC outputs in the work tree, by path. Raises XexpError naming a broken
-        pointer."""
+        """The project's DVC outputs in the work tree, by path, and those of the next commit that a
+        sparse checkout leaves out. Raises XexpError naming a broken pointer."""
         from gitxexp.storage.dvc import pointers  # late: a listing does not need it
 
-        return [out for out in pointers.outputs_in(self.top, self.git) if self.config.has(out.path)]
+        every = pointers.outputs_in(self.top, self.git, left_out=True)
+        return [out for out in every if self.config.has(out.path)]
 
     @cached_property
     def log(self) -> OpLog:

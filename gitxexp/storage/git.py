@@ -447,7 +447,10 @@ class Git:
     def blob(self, rev: str, path: str) -> bytes | None:
         """Return the content of ``path`` (from the top) in ``rev``, or None if there is no such
         file."""
-        done = self.call("cat-file", "blob", f"{rev}:{path}")
+        args = ("cat-file", "blob", f"{rev}:{path}")
+        done = self.call(*args)
+        if done.returncode and b"promisor remote" in done.stderr:  # not fetched is not absent
+            raise GitError(args, done.returncode, decode(done.stderr))
         return done.stdout if done.returncode == 0 else None
 
     def tracks(self, path: str) -> bool:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import pytest
+
+from gitxexp.common.errors import GitError
+from gitxexp.storage.git import Git
 from tests.conftest import copy_template
 from tests.helpers import Repo, run
+from tests.workflows.experiments.test_tag import message
 
 
 def test_an_import_that_was_not_downloaded(
@@ -53,3 +59,35 @@ def test_a_split_index(tagged: Repo) -> None:
     assert tagged.head == head and tagged.git("status", "--porcelain") == ""
     tagged.git("update-index", "--no-split-index")
     tagged.xexp("tag").good()
+
+
+def test_a_sparse_checkout_records_what_the_commit_has(tagged: Repo) -> None:
+    """What is left out of the work tree is in the next commit, so it is on record and no change."""
+    before = message(tagged, "e0.1.0").artifacts
+    assert "data/train.csv" in before
+    tagged.git("sparse-checkout", "set", "--no-cone", "/*", "!/data")
+    shutil.rmtree(tagged / "data")  # git keeps the data, which it ignores
+    tagged.write("train.py", "print()\n")
+    tagged.xexp("tag", "-a", "--minor").good()
+    said = message(tagged, "e0.2.0")
+    assert said.artifacts == before and "pull" not in said.reason
+    assert tagged.git("ls-tree", "--name-only", "HEAD", "data/").split() == [
+        "data/.gitignore", "data/train.csv.dvc"
+    ]  # fmt: skip
+    tagged.xexp("run", "--dirty", "--", "true").good()
+
+
+def test_a_partial_clone_without_its_remote(tagged: Repo, tmp_path: Path) -> None:
+    """A file that was not fetched is not one that the commit lacks."""
+    tagged.git("config", "uploadpack.allowFilter", "true")
+    run("git", "clone", "-q", "--filter=blob:none", f"file://{tagged.path}", tmp_path / "partial",
+        cwd=tmp_path).good()  # fmt: skip
+    tagged.write("params.yaml", "lr: 3\n")
+    tagged.commit("newer")
+    partial = Repo(tmp_path / "partial")
+    partial.git("fetch", "-q")
+    shutil.move(tagged.path, tmp_path / "gone")
+    with pytest.raises(GitError) as failed:
+        Git(partial.path).blob("origin/main", "params.yaml")
+    assert failed.value.hint is not None and failed.value.hint.startswith("this clone is partial")
+    assert Git(partial.path).blob("origin/main", "nothing.yaml") is None

@@ -80,7 +80,8 @@ def add(
                 _remember(repo, tracked)
                 _add_here(repo, top, members, known)
     made = (f"{path}.dvc" for path in wanted if path not in known)
-    fresh = {out.path: out for out in outputs_by(top, (*definitions, *made))}
+    every = outputs_by(top, (*definitions, *made), left_out=True)
+    fresh = {out.path: out for out in every}
     added = tuple(fresh[path] for path in wanted if path in fresh)
     ignores = [name for name, text in _ignore_files(top, wanted).items() if before[name] != text]
     pointers = [out.pointer for out in added if out != known.get(out.path)]

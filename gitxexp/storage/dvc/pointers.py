@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -92,13 +92,14 @@ def output_named(git: Git, rev: str, path: str) -> Output | None:
     return outputs[0] if len(outputs) == 1 else None
 
 
-def outputs_in(top: Path, git: Git | None = None) -> list[Output]:
+def outputs_in(top: Path, git: Git | None = None, *, left_out: bool = False) -> list[Output]:
     """Return the outputs of the work tree at ``top``, tracked and untracked, sorted by path.
 
     ``git`` is git in any folder of that work tree. Ignored folders (data) and nested worktrees are
-    skipped. Raises XexpError naming a broken pointer.
+    skipped. With ``left_out`` also those that the next commit has although a sparse checkout leaves
+    them out. Raises XexpError naming a broken pointer.
     """
-    return outputs_by(top, definitions_in(top, git))
+    return outputs_by(top, definitions_in(top, git), left_out=left_out)
 
 
 def definitions_in(top: Path, git: Git | None = None) -> list[str]:
@@ -107,17 +108,20 @@ def definitions_in(top: Path, git: Git | None = None) -> list[str]:
     return [name for name in (git or Git(top)).fields(*DVC_FILES) if is_definition(name)]
 
 
-def outputs_by(top: Path, definitions: Iterable[str]) -> list[Output]:
+def outputs_by(top: Path, definitions: Iterable[str], *, left_out: bool = False) -> list[Output]:
     """Return the outputs named by these pointers and pipelines of the work tree at ``top``, sorted
-    by path; missing files are skipped. Raises XexpError naming a broken pointer."""
+    by path; missing files are skipped, but for ``left_out`` as :func:`outputs_in` says. Raises
+    XexpError naming a broken pointer."""
 
     def read(names: Iterable[str]) -> dict[str, bytes]:
         found = {}
         for name in names:
             with suppress(FileNotFoundError, IsADirectoryError):
                 found[name] = paths.read(top, name)
-        return found
+        return found | _left_out(top, known - found.keys()) if left_out else found
 
+    definitions = sorted({*definitions})
+    known = {*definitions}
     roots: dict[str, bool] = {}
 
     def root(folder: str) -> str:
@@ -128,7 +132,19 @@ def outputs_by(top: Path, definitions: Iterable[str]) -> list[Output]:
                 return place
         return ""
 
-    return Parser(read, root, strict=True).parse(sorted({*definitions}))
+    return Parser(read, root, strict=True).parse(definitions)
+
+
+def _left_out(top: Path, names: Collection[str]) -> dict[str, bytes]:
+    """Return those files, by the index, that a sparse checkout keeps out of the work tree
+    (skip-worktree, git-sparse-checkout(1))."""
+    if not names:
+        return {}
+    git = Git(top)
+    listed = git.fields("ls-files", "-t", "-z", "--", *(f":(literal){name}" for name in names))
+    absent = [line[2:] for line in listed if line.startswith("S ")]
+    blobs = zip(absent, git.cat(f":{name}" for name in absent), strict=True)
+    return {name: blob[2] for name, blob in blobs if blob}
 
 
 def check_pointers(top: Path, outputs: Iterable[Output]) -> None:

@@ -39,7 +39,8 @@ class Outputs:
 
     every: tuple[Output, ...] = ()
     changed: tuple[Output, ...] = ()  #: present and different, each with its current hash
-    absent: tuple[str, ...] = ()  #: paths of those that are not in the work tree
+    #: paths of those that are not in the work tree, but for what a sparse checkout leaves out
+    absent: tuple[str, ...] = ()
 
 
 class LostRows(NoAnswer):
@@ -56,7 +57,11 @@ def outputs_of(project: Project, known: Iterable[Output] | None = None) -> Outpu
     return Outputs(
         tuple(every),
         tuple(_now(change) for change in changes if change.kind is not Kind.MISSING),
-        tuple(change.output.path for change in changes if change.kind is Kind.MISSING),
+        tuple(
+            change.output.path
+            for change in changes
+            if change.kind is Kind.MISSING and (project.top / change.output.pointer).exists()
+        ),
     )
 
 
