@@ -182,10 +182,12 @@ class Experiment:
         whose ``fetchall()`` returns tuples and ``df()``, ``pl()`` and ``arrow()`` return tables.
 
         ``table`` is a table of the results (None: that of its run). Rows belong to it if they name
-        its run or version; in a table with neither column, all do. Raises XexpError if there is no
-        such table, or the database of that commit is nowhere.
+        its run (in another table, the run there that ``git xexp run`` recorded with it) or version;
+        in a table with neither column, all do. Raises XexpError if there is no such table, or the
+        database of that commit is nowhere.
         """
         from gitxexp.trackers.tables import condition_of
+        from gitxexp.workflows.runs import record
         from gitxexp.workflows.sql.database import selected
 
         name = table or self.payload.table
@@ -193,11 +195,13 @@ class Experiment:
             raise XexpError(
                 f"{self.name} names no table of its rows", "name one: rows('predictions')"
             )
+        run, plain = self.run, name.rpartition(".")[2]
+        if plain != self.payload.table:
+            own = record.find(record.read(self._project), run) if run else None
+            run = own.run_in(plain) or run if own is not None and own.is_one else run
         path = name.replace('"', '""')
         query = f'SELECT * FROM "{path}@{self.name}"'
-        return selected(
-            self._project, query, lambda columns: condition_of(columns, self.run, self.name)
-        )
+        return selected(self._project, query, lambda columns: condition_of(columns, run, self.name))
 
     def log(self) -> str:
         """Return the output of its run, if ``git xexp run`` or ``sweep`` ran it on this machine.

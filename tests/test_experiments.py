@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sqlite3
 import sys
 from html.parser import HTMLParser
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 
 import gitxexp
+from gitxexp.repository.repository import Project
+from gitxexp.workflows.runs.record import RowsFound, RunRecord, write
 from tests import experiments
 from tests.helpers import Clock, Repo
 
@@ -120,6 +123,33 @@ def test_names_that_are_two_things_and_values_of_two_kinds(repo: Repo, clock: Cl
     assert table["params.f1"] == ["3", "x"] and table["f1"] == [0.5, 1.0]
     assert table["params.text"] == [None, 1] and table["seed"] == ["1", str(2**70)]
     assert table["ok"] == [True, None]
+
+
+def test_rows_of_one_run_in_two_tables(repo: Repo, clock: Clock) -> None:
+    """Two trackers of one process have ids of their own, which only its record ties."""
+    repo.xexp("init", "--no-dvc").good()
+    with sqlite3.connect(repo / "r.db") as con:
+        for table, ids in (("scores", ("m-1", "m-2")), ("steps", ("p-1", "p-1", "p-2"))):
+            con.execute(f"CREATE TABLE {table} (track_id TEXT, timestamp TEXT, loss REAL)")
+            con.executemany(f"INSERT INTO {table} VALUES (?, '2026-01-01', 1)", [(i,) for i in ids])
+    con.close()
+    experiments.tag(repo, clock, "e0.1.0", run="m-1", results="r.db", table="scores")
+    experiments.tag(repo, clock, "e0.2.0", run="m-2", results="r.db", table="scores")
+    one = [RowsFound("r.db", "steps", "p-1", 2), RowsFound("r.db", "scores", "m-1", 1)]
+    several = [RowsFound("r.db", "steps", run, 1) for run in ("p-2", "p-3")]
+    several.append(RowsFound("r.db", "scores", "m-2", 1))
+    write(Project.open(repo.path), [
+        RunRecord("r-1", "done", version="e0.1.0", tables=tuple(one)),
+        RunRecord("r-2", "done", version="e0.2.0", tables=tuple(several)),
+    ])  # fmt: skip
+    newest, oldest = gitxexp.open(repo.path).experiments()
+    assert [row[0] for row in oldest.rows("steps").fetchall()] == ["p-1", "p-1"]
+    assert [row[0] for row in oldest.rows("r.steps").fetchall()] == ["p-1", "p-1"]
+    assert newest.rows("steps").fetchall() == []  # which of its runs there it is, nothing says
+    rows = repo.xexp("list", "--runs", "--json").json()
+    assert {row["run"]: row["version"] for row in rows} == {
+        "m-1": "e0.1.0", "p-1": "e0.1.0", "m-2": "e0.2.0", "p-2": None,
+    }  # fmt: skip
 
 
 def test_what_one_has(tagged: Repo) -> None:

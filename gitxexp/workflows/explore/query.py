@@ -192,6 +192,7 @@ def _runs(project: Project, known: Sequence[Experiment], newest: int | None = No
     for one in records:
         for found in {found.run for found in one.tables}:
             by_run.setdefault(found, []).append(one)
+    by_version = {e.name: e for e in known}
     runs = []
     seen = set()
     relative = cache(partial(_relative, project))
@@ -200,6 +201,8 @@ def _runs(project: Project, known: Sequence[Experiment], newest: int | None = No
         if len(own) > 1:  # keep each run's own: the rows belong to several
             continue
         experiment = tagged.get(run.id) or by_hand.get(run.declared_version or "")
+        if experiment is None and own and own[0].is_one:  # in another table than the run tagged
+            experiment = by_version.get(own[0].version)
         when = moment(run.ended)
         fields = {
             "run": run.id,
@@ -214,7 +217,6 @@ def _runs(project: Project, known: Sequence[Experiment], newest: int | None = No
         }
         seen |= {part.run for part in run.parts} | {run.id}
         runs.append(Row(run.params, run.metrics, experiment, fields, run))
-    by_version = {e.name: e for e in known}
     for one in records:
         if not seen.intersection(found.run for found in one.tables):
             runs.append(_recorded(one, by_version.get(one.version) or tagged.get(one.name)))

@@ -99,6 +99,16 @@ class RunRecord:
         return self.tracker_run or self.id
 
     @property
+    def is_one(self) -> bool:
+        """Whether it logged one run in each table, so that all of its rows are of one run."""
+        return all(self.run_in(rows.table) for rows in self.tables)
+
+    def run_in(self, table: str) -> str:
+        """The tracker's id of its only run in a table; "" if it logged none there, or several."""
+        found = {rows.run for rows in self.tables if rows.table == table}
+        return found.pop() if len(found) == 1 else ""
+
+    @property
     def apart(self) -> bool:
         """Whether it ran in a separate worktree, so that its files never were in the user's."""
         return bool(self.sweep) or self.note.startswith(RERUN)

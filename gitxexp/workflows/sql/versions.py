@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from gitxexp.tables.duckdb.session import Session
     from gitxexp.workflows.sql.catalog import Catalog
 
+#: Versions that an error names.
+_NAMED_AT_MOST = 5
 #: The column with the first version that contains the row.
 VERSION = "version"
 
@@ -49,9 +51,14 @@ Read = Callable[[TablePlace, Ranges | None], str]
 def union(catalog: Catalog, name: TableName, read: Read, notes: list[str]) -> str:
     """Return the FROM item for all rows; ``notes`` receives the versions that were left out.
 
-    Raises UsageError if no tagged version has such a table.
+    Raises UsageError if no tagged version has such a table, XexpError if none can be read.
     """
-    versions = list(_versions(catalog, name, notes))
+    lost: list[str] = []
+    versions = list(_versions(catalog, name, lost))
+    if not versions and lost:
+        hint = "\n".join(lost[:_NAMED_AT_MOST])
+        raise XexpError(f"no tagged version of '{name.name}' can be read", hint)
+    notes += lost
     if not versions:
         known = catalog.names()
         raise UsageError(

@@ -345,7 +345,7 @@ def test_a_query_from_a_file(tagged: Repo, tmp_path: Path) -> None:
     assert tagged.xexp_process("sql", stdin="SELECT 3 AS c").good().out == "c\n3\n"
 
 
-def test_versions_that_rewrite(repo: Repo, clock: Clock) -> None:
+def test_versions_that_rewrite(repo: Repo, clock: Clock, tmp_path: Path) -> None:
     """A row that goes and comes back is given once; of two equal rows in one version both are."""
 
     def version(name: str, *rows: str) -> None:
@@ -366,6 +366,12 @@ def test_versions_that_rewrite(repo: Repo, clock: Clock) -> None:
     assert rows.splitlines()[1:] == ["e0.1.0,x", "e0.1.0,x", "e0.1.0,y", "e0.2.0,z", "e0.3.0,x"]
     none = repo.xexp("sql", "FROM all_versions('u')")
     assert none.err.startswith("fatal: no tagged version has a table 'u'")
+    bare = tmp_path / "bare.git"  # where none can be read, the reason is named
+    repo.git("clone", "-q", "--bare", repo.path, bare)
+    lost = Repo(bare).xexp("sql", "FROM all_versions('t')")
+    assert lost.err.startswith(
+        "fatal: no tagged version of 't' can be read\nhint: e0.1.0 is left out"
+    )
 
 
 def test_what_is_converted_is_kept(tagged: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
