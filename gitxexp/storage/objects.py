@@ -66,20 +66,22 @@ def has_object(folder: str, oid: str, legacy: bool = False) -> bool:
 
 def hash_file(path: Path, progress: Callable[[int], None] | None = None) -> str:
     """Return the md5 of a file's bytes as hex; ``progress(bytes)`` is called after each chunk."""
-    import hashlib  # late: loads OpenSSL (2 ms), which cached hashes do not need
+    import mmap  # late: cached hashes do not need it
 
+    digest = _md5()
+    # Whole pages: into memory that begins elsewhere, as that of bytes does, some processors copy a
+    # file at a quarter of the speed.
+    block = memoryview(mmap.mmap(-1, CHUNK))
     with os.fdopen(checked.open_file(path), "rb", buffering=0) as stream:
-        if progress is None:
-            return hashlib.file_digest(stream, _md5).hexdigest()
-        digest = _md5()
-        while chunk := stream.read(CHUNK):
-            digest.update(chunk)
-            progress(len(chunk))
-        return digest.hexdigest()
+        while count := stream.readinto(block):
+            digest.update(block[:count])
+            if progress is not None:
+                progress(count)
+    return digest.hexdigest()
 
 
 def _md5(data: bytes = b"") -> hashlib._Hash:
-    import hashlib  # late, as above
+    import hashlib  # late: loads OpenSSL (2 ms), which cached hashes do not need
 
     return hashlib.md5(data, usedforsecurity=False)  # DVC's content address, not a signature
 
