@@ -17,6 +17,7 @@ import pytest
 from gitxexp.cli.commands.demo import SCENES
 from gitxexp.cli.shell import demo_scenes
 from gitxexp.cli.shell.demo import Shell
+from gitxexp.common import streams
 from gitxexp.common.errors import XexpError
 from tests.cli.conftest import Demo
 from tests.helpers import Done, Repo, run, xexp_inside
@@ -54,6 +55,15 @@ def test_rows_lead_to_the_version_and_back(demo: Demo) -> None:
     ]  # fmt: skip
     for version, run_id in runs.items():
         assert f'run = "{run_id}"' in demo.repo.git("cat-file", "tag", version)
+
+
+def test_colours_of_a_command_stay_colours(tmp_path: Path) -> None:
+    """Where the demo is on a terminal, what it runs writes colours, which are no names to escape."""
+    lines: list[str] = []
+    shell = Shell(tmp_path, lambda line: lines.append(streams.shown(line)))
+    sequences = r"print('\x1b[33me1.0.0\x1b[0m \x1b[1;31mred\x1b[m \x1b[7mx\x1b[2J')"
+    shell.run("python", "-c", sequences)
+    assert lines[1:] == ["\x1b[33me1.0.0\x1b[0m \x1b[1m\x1b[31mred\x1b[0m x\\x1b[2J"]
 
 
 def test_list_and_diff_are_shown(demo: Demo) -> None:

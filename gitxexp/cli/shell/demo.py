@@ -24,6 +24,7 @@ from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import Any
 
+from gitxexp.common import streams
 from gitxexp.common.errors import XexpError
 from gitxexp.storage.git import LOCAL_ENV
 
@@ -277,7 +278,7 @@ class Shell:
         ).wait
 
     def _show(self, line: bytes) -> None:
-        self.say(line.decode("utf-8", "replace").rstrip("\r\n"))
+        self.say(streams.marked(line.decode("utf-8", "replace").rstrip("\r\n")))
 
     def quietly(self, *command: str) -> str:
         """The output of a command that only the demo itself needs."""
