@@ -238,7 +238,7 @@ class Bench:
             cp(self.keyed(), self.copy)
             return ours("merge", True, None, self.copy, self.adds())
 
-        self.case("10M + 3 x 100k, key, in place / append", 2.0, self.keyed(), native, run)
+        self.case("10M + 3 x 100k, key, in place / append", 1.5, self.keyed(), native, run)
 
     def new_file(self) -> None:
         name = "10M + 3 x 100k, key, new file / cp"
@@ -247,13 +247,13 @@ class Bench:
 
     def keyless(self) -> None:
         target, sources = self.made("plain.db", 0, self.base, False), self.adds(key=False)
-        self.beside_cp("10M + 3 x 100k, keyless, new file / cp", 4.0, "merge", target, sources)
+        self.beside_cp("10M + 3 x 100k, keyless, new file / cp", 1.5, "merge", target, sources)
         self.others(target, sources, self.base + 3 * self.add)
         target.unlink()
 
     def copied(self) -> None:
         source = self.grown("grown.db", self.adds()[0])
-        self.beside_cp("copy of 10M + 100k, new file / cp", 2.5, "merge", self.keyed(), [source])
+        self.beside_cp("copy of 10M + 100k, new file / cp", 1.5, "merge", self.keyed(), [source])
         self.others(self.keyed(), [source], 2 * self.base + self.add)
         source.unlink()
 
@@ -266,7 +266,6 @@ class Bench:
         self.beside_cp(name, 1.6, "rebase", self.keyed(), [source])
 
     def three_way(self) -> None:
-        """Three files are read; the issue names no figure, so that this one is ours."""
         sides = [self.grown(f"side{i}.db", more) for i, more in enumerate(self.adds()[:2])]
         name = "three-way of copies, each 100k more / cp"
         self.beside_cp(name, 5.0, "three", self.keyed(), sides)
