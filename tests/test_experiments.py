@@ -12,7 +12,11 @@ from typing import Any
 import pytest
 
 import gitxexp
+from gitxexp.cli.ui.panes import logged
 from gitxexp.repository.repository import Project
+from gitxexp.workflows.explore.query import every_row
+from gitxexp.workflows.report.page import page
+from gitxexp.workflows.report.report import Request
 from gitxexp.workflows.runs.record import RowsFound, RunRecord, write
 from tests import experiments
 from tests.helpers import Clock, Repo
@@ -131,7 +135,8 @@ def test_rows_of_one_run_in_two_tables(repo: Repo, clock: Clock) -> None:
     with sqlite3.connect(repo / "r.db") as con:
         for table, ids in (("scores", ("m-1", "m-2")), ("steps", ("p-1", "p-1", "p-2"))):
             con.execute(f"CREATE TABLE {table} (track_id TEXT, timestamp TEXT, loss REAL)")
-            con.executemany(f"INSERT INTO {table} VALUES (?, '2026-01-01', 1)", [(i,) for i in ids])
+            rows = [(id, 1 / at) for at, id in enumerate(ids, 1)]
+            con.executemany(f"INSERT INTO {table} VALUES (?, '2026-01-01', ?)", rows)
     con.close()
     experiments.tag(repo, clock, "e0.1.0", run="m-1", results="r.db", table="scores")
     experiments.tag(repo, clock, "e0.2.0", run="m-2", results="r.db", table="scores")
@@ -146,10 +151,15 @@ def test_rows_of_one_run_in_two_tables(repo: Repo, clock: Clock) -> None:
     assert [row[0] for row in oldest.rows("steps").fetchall()] == ["p-1", "p-1"]
     assert [row[0] for row in oldest.rows("r.steps").fetchall()] == ["p-1", "p-1"]
     assert newest.rows("steps").fetchall() == []  # which of its runs there it is, nothing says
-    rows = repo.xexp("list", "--runs", "--json").json()
-    assert {row["run"]: row["version"] for row in rows} == {
+    listed = repo.xexp("list", "--runs", "--json").json()
+    assert {row["run"]: row["version"] for row in listed} == {
         "m-1": "e0.1.0", "p-1": "e0.1.0", "m-2": "e0.2.0", "p-2": None,
     }  # fmt: skip
+    project = Project.open(repo.path)  # the browser and the report draw the curves of both
+    row = next(row for row in every_row(project, runs=False) if row.field("version") == "e0.1.0")
+    assert [run.id for run in logged(project, row)] == ["m-1", "p-1"]
+    (curve,) = page(project, Request()).curves
+    assert (curve.run, curve.metric, curve.total) == ("m-1", "loss", 2)
 
 
 def test_what_one_has(tagged: Repo) -> None:

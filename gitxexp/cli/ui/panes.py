@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gitxexp.cli.render import console, details
@@ -124,39 +125,39 @@ def _beside(rows: Sequence[Row]) -> list[str]:
 
 def curves(about: About) -> Shown:
     """What the marked runs logged step by step, or that of the row."""
-    found = [run for row in about.marked or [about.row] if (run := logged(about.project, row))]
+    rows = about.marked or [about.row]
+    found = {run.id: run for row in rows for run in logged(about.project, row)}.values()
     counts = Counter(name for run in found for name in run.series)
     if not counts:
         raise NoAnswer("no curve: nothing was logged more than once")
     names = sorted(counts, key=lambda name: -counts[name])
     metric = names[about.metric % len(names)]
-    drawn = plot.curves(found, metric)
-    legend = 2 + len(found) // 2 if len(found) > 1 else 0
+    drawn = plot.curves([run for run in found if metric in run.series], metric)
+    legend = 2 + len(drawn.series) // 2 if len(drawn.series) > 1 else 0
     look = plots.Look(about.width - 2, max(4, about.height - 3 - legend), console.paint)
     title = f"{metric} by step ({about.metric % len(names) + 1} of {len(names)}; v: the next)"
     return title, plots.as_lines(drawn, look)[2:]
 
 
-def logged(project: Project, row: Row) -> Run | None:
-    """The tracker's run of a row; None where the results do not have it."""
-    if row.logged is not None or row.experiment is None:
-        return row.logged
-    payload = row.experiment.payload
-    if not payload.run or not payload.results or project.places.top is None:
-        return None
+def logged(project: Project, row: Row) -> list[Run]:
+    """The tracker's run of a row, and those of other tables that its record ties to it; none where
+    the results do not have it."""
+    run = str(row.field("run") or "")
+    results = row.field("results")
+    if not run or not results or project.places.top is None:
+        return [row.logged] if row.logged is not None else []
     from gitxexp.trackers import runs
     from gitxexp.workflows.experiments.collect import role_rules
+    from gitxexp.workflows.runs import record
 
     config = project.config
-    try:
-        return runs.find_run(
-            project.top / payload.results,
-            payload.run,
-            config.results_table or None,
-            role_rules(config),
-        )
-    except XexpError:
-        return None
+    found = [row.logged] if row.logged is not None else []
+    for id in record.ids_of(record.read(project))(run):
+        if id not in {each.id for each in found}:
+            with suppress(XexpError):
+                table = config.results_table or None
+                found.append(runs.find_run(project.top / results, id, table, role_rules(config)))
+    return found
 
 
 # -- logs ------------------------------------------------------------------------------------------

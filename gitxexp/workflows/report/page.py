@@ -4,6 +4,7 @@ offline."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gitxexp.common.dataclass import dataclass
@@ -20,6 +21,7 @@ from gitxexp.workflows.explore.rows import ColumnName, ColumnNames, Row, column
 from gitxexp.workflows.report import code, curves, lineage, noise
 from gitxexp.workflows.report.importance import Importance
 from gitxexp.workflows.report.report import Report, Request, importances, report
+from gitxexp.workflows.runs import record
 
 if TYPE_CHECKING:
     from gitxexp.repository.repository import Project
@@ -142,11 +144,16 @@ def _curves(
         }
     except XexpError:  # reported by the checks
         return []
-    wanted = [row for row in rows if row.field("run") in known]
+    ids = record.ids_of(record.read(project))
+    own = {run: [known[id] for id in ids(run) if id in known]
+           for row in rows if (run := str(row.field("run")))}  # fmt: skip
+    wanted = [row for row in rows if own.get(str(row.field("run")))]
     newest = wanted[: MOST_CURVES // 2]
     ranked = _ranked(wanted, found) if found.metric else []
     chosen = dict.fromkeys(str(row.field("run")) for row in [*newest, *ranked, *wanted])
-    return curves.curves((known[run] for run in list(chosen)[:MOST_CURVES]), metrics)
+    drawn = {(run, each.metric): replace(each, run=run) for run in list(chosen)[:MOST_CURVES]
+             for each in reversed(curves.curves(own[run], metrics))}  # fmt: skip
+    return list(reversed(drawn.values()))
 
 
 def _ranked(rows: Sequence[Row], found: Report) -> list[Row]:

@@ -14,7 +14,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, field, fields, replace
 from functools import cached_property
@@ -255,6 +255,22 @@ def find(records: Sequence[RunRecord], name: str) -> RunRecord | None:
         ids = ", ".join(one.id for one in begin[:5])
         raise XexpError(f"run '{name}' is ambiguous: {ids}", "give more of its id")
     return begin[0] if begin else None
+
+
+def ids_of(records: Iterable[RunRecord]) -> Callable[[str], Sequence[str]]:
+    """Return what gives the ids that a tracker's run has in all of its tables, its own first, where
+    its record ties them."""
+    owners: dict[str, list[RunRecord]] = {}
+    for one in records:
+        for id in {rows.run for rows in one.tables}:
+            owners.setdefault(id, []).append(one)
+
+    def ids(run: str) -> Sequence[str]:
+        own = owners.get(run, [])
+        tied = own[0].tables if len(own) == 1 and own[0].is_one else ()
+        return list(dict.fromkeys((run, *(rows.run for rows in tied))))
+
+    return ids
 
 
 def require(records: Sequence[RunRecord], name: str) -> RunRecord:
