@@ -15,6 +15,7 @@ from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.common.files import Kind, kind_by_name, kind_of
 from gitxexp.tables.duckdb.align import Aligned, Matched, Side, align, match_tables
+from gitxexp.tables.duckdb.parquet import check_durations
 from gitxexp.tables.duckdb.rows import Outcome, count, counted, listed
 from gitxexp.tables.duckdb.session import Refused, Session, Source, Table, stamp
 from gitxexp.tables.duckdb.source import damaged, open_duckdb, open_source
@@ -77,6 +78,7 @@ def run(
         others = [_opened(session, stack, path, options) for path in sources]
         session.seal([*([ours] if ours else []), *others], temp)
         stack.enter_context(_naming_damaged(session, [*([ours] if ours else []), *others]))
+        check_durations(session, [*([ours] if ours else []), *others])
         tables = match_tables(ours, others, out, kind, options)
         _check_key(tables, options)
         outcomes: list[Outcome] = []

@@ -8,11 +8,12 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from gitxexp.common.dataclass import dataclass
+from gitxexp.common.errors import XexpError
 from gitxexp.tables.duckdb.align import Aligned, null
 from gitxexp.tables.duckdb.rows import Outcome, count, final_query
 from gitxexp.tables.duckdb.session import EMPTY, Session, Source, quote, text
@@ -188,6 +189,48 @@ def arrow_schema(
         return ArrowSchema(mine)
     schemas = [(v, source.tables[0].columns) for source, v in held if v is not None]
     return _extended(session, table, schemas, absent) if schemas else ArrowSchema()
+
+
+def check_durations(session: Session, sources: Iterable[Source]) -> None:
+    """Raise XexpError if a column counts time in other units in one file than in another, or in one
+    alone: DuckDB reads durations as whole numbers, so values of both would become one.
+
+    Only files with an Arrow schema say it; without pyarrow it cannot be read.
+    """
+    held = []
+    for source in sources:
+        if source.kind == "parquet":
+            value = dict(_footer_metadata(session, source)).get(ARROW)
+            counts = any(
+                "BIGINT" in kind for table in source.tables for kind in table.columns.values()
+            )
+            held += [(source, value)] if value is not None and counts else []
+    if len({value for _, value in held}) < 2:
+        return
+    try:
+        import pyarrow as pa  # late: only for files by Arrow's writers that differ
+    except ImportError:
+        return
+    seen: dict[str, tuple[Source, Any]] = {}
+    for source, value in held:
+        try:
+            schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(value)))
+        except (pa.ArrowException, OSError, ValueError):
+            continue
+        for field in schema:
+            first, kind = seen.setdefault(field.name.lower(), (source, field.type))
+            if _units(kind) != _units(field.type):
+                raise XexpError(
+                    f"column {field.name} is {kind} in {first.path}, but {field.type} in {source.path}",
+                    hint="convert it to one unit in all files first",
+                )
+
+
+def _units(kind: Any) -> list[str]:
+    """The units of the durations in an Arrow type."""
+    if str(kind).startswith("duration["):
+        return [str(kind)]
+    return [unit for i in range(kind.num_fields) for unit in _units(kind.field(i).type)]
 
 
 def has_arrow_schema(session: Session, files: Sequence[Source]) -> bool:

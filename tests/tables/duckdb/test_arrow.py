@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from gitxexp.common.errors import XexpError
 from gitxexp.tables.duckdb.merge import merge_files
 from tests.tables.support import database, read, write
 
@@ -155,6 +156,20 @@ def test_durations_and_zones_stay_where_only_one_side_says_them(tmp_path: Path) 
     assert pq.read_table(a).slice(1).to_pydict() == pq.read_table(b).to_pydict()
     found = {field.name: field.type for field in pq.read_schema(a)}
     assert found == {"n": pa.int64(), **{name: kind for name, (kind, _) in ARROW.items()}}
+
+
+@pytest.mark.parametrize("kind", [pa.duration("ns"), pa.int64()])
+def test_durations_of_other_units_are_refused(tmp_path: Path, kind: pa.DataType) -> None:
+    """DuckDB sees whole numbers: 3 ns became 3 us."""
+    a, b = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    for file, unit in ((a, pa.duration("us")), (b, kind)):
+        pq.write_table(pa.table({"n": [1], "tree": pa.array([[3]], pa.list_(unit))}), file)
+    before = a.read_bytes()
+    with pytest.raises(
+        XexpError, match=r"column tree is list<.*duration\[us\]> in .*a\.parquet, but"
+    ):
+        merge_files(a, [b])
+    assert a.read_bytes() == before
 
 
 def test_without_pyarrow_the_arrow_schema_stays_or_is_said_to_go(
