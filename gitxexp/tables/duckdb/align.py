@@ -206,6 +206,42 @@ def _choices(kind: str, uses: Sequence[Use], out: Kind) -> list[str]:
     return list(dict.fromkeys(use.type for use in uses)) or [kind]
 
 
+#: Types inside others that parquet lacks.
+_NOT_IN_PARQUET = re.compile(r"\bU?HUGEINT\b|\bUNION\(|\bTIME WITH TIME ZONE\b")
+
+
+def _for_parquet(
+    session: Session, name: str, kind: str, uses: Sequence[Use], options: MergeOptions
+) -> str:
+    """The type in which parquet keeps every value of a column of this type.
+
+    DuckDB itself writes integers of 128 bits as DOUBLE, times of a zone as those of UTC, and unions
+    as structs, and says nothing. Raises XexpError where that changes a value.
+    """
+    valued = [use for use in uses if use.type != EMPTY]
+    found = _NOT_IN_PARQUET.search(kind)
+    if found is None:
+        return kind
+    why = f"parquet has no {found[0].removesuffix('(')}"
+    if kind in _WIDE:
+        for choice in ("DOUBLE", "DECIMAL(38,0)"):
+            if not any(_lost(session, use, choice) for use in valued):
+                return choice
+    elif kind == "TIME WITH TIME ZONE":
+        why = "parquet has times of day in UTC only"
+        moved = " UNION ALL ".join(
+            f"SELECT {quote(u.column)} AS t FROM {u.relation}" for u in valued if u.type == kind
+        )
+        if not session.value(f"SELECT count(*) FROM ({moved}) WHERE date_part('timezone', t) <> 0"):
+            return kind
+    if options.allow_lossy:
+        return "DOUBLE" if kind in _WIDE else kind
+    hint = (
+        f"turn all of them into text with --stringify {name}, or accept the loss with --allow-lossy"
+    )
+    raise _refusal(name, uses, why, hint)
+
+
 def _lossy(session: Session, name: str, kind: str, uses: Sequence[Use], out: Kind) -> str:
     """A type for ``--allow-lossy``: values may be rounded but not lost."""
     numeric = all(_number(use.type) for use in uses)
@@ -327,6 +363,11 @@ def align(
         spelled[key]: common_type(session, spelled[key], [u for _, u in held], options, out)
         for key, held in uses.items()
     }
+    if out == "parquet":
+        columns = {
+            name: _for_parquet(session, name, kind, [u for _, u in uses[name.lower()]], options)
+            for name, kind in columns.items()
+        }
     sides = [
         _side(label, table, index, columns, uses) for index, (label, table) in enumerate(inputs)
     ]

@@ -15,12 +15,14 @@ from collections.abc import Iterable, Sequence
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.tables.duckdb.session import Session, Source, quote, text
+from gitxexp.tables.duckdb.source import is_generated
 from gitxexp.tables.rules import carried
 
 _NAME = r'(?:"(?:[^"]|"")*"|[^\s(.";]+)'
 _CREATE = re.compile(
     rf"CREATE\s+(?:UNIQUE\s+)?(SCHEMA|SEQUENCE|TYPE|MACRO|VIEW|INDEX)\s+({_NAME}(?:\.{_NAME})?)"
 )
+_ON = re.compile(rf"^CREATE (?:UNIQUE )?INDEX {_NAME} ON ({_NAME}\.){_NAME}")
 _START = re.compile(r"(?<=\bSTART )-?\d+")
 
 #: Kinds that tables may depend on, in dependency order; the others depend on tables.
@@ -84,13 +86,17 @@ def incoming(
     sources = [source for source in others if source.kind == "duckdb"]
     holding = _holding(session) if sources else set()
 
-    def objects(source: Source | None) -> list[Object]:
-        return objects_of(session, source) if source and source.alias in holding else []
-
-    listed = [(source, objects(source)) for source in sources]
+    listed = [
+        (source, objects_of(session, source) if source.alias in holding else [])
+        for source in sources
+    ]
     offered = any(items for _, items in listed)
-    mine = {_key(o): o for o in (objects(ours) if offered else [])}
-    was = {_key(o): o for o in (objects(base) if offered else [])}
+    mine, was = (  # also where there is nothing but schemas, which are objects, too
+        {_key(o): o for o in objects_of(session, source)}
+        if offered and source and source.kind == "duckdb"
+        else {}
+        for source in (ours, base)
+    )
     new: dict[tuple[str, str], Object] = {}
     changed: dict[tuple[str, str], Object] = {}
     lost, kept = list[str](), list[str]()
@@ -111,6 +117,7 @@ def incoming(
                 (kept if item.kind == "COMMENT" else lost).append(line)
     if ours is not None and ours.kind == "duckdb":
         lost += _constraints(session, ours, sources, base)
+    lost += _generated(session, ours, sources, base)
     first, second = (
         tuple(sorted(found.values(), key=lambda o: _ORDER.index(o.kind)))
         for found in (new, changed)
@@ -145,6 +152,40 @@ def _constraints(
     return lost
 
 
+def _generated(
+    session: Session, ours: Source | None, sources: Sequence[Source], base: Source | None
+) -> list[str]:
+    """Generated columns that a file computes otherwise than the first one, whose expression is kept."""
+    kept: dict[tuple[str, str], str] = {}
+    was = _expressions(session, base) if base else {}
+    lost = []
+    for source in (*([ours] if ours else []), *sources):
+        for key, expression in _expressions(session, source).items():
+            own = kept.setdefault(key, expression)
+            if expression not in (own, was.get(key)):
+                lost.append(
+                    f"generated column {'.'.join(key)} is {expression} in {source.path}: {own} is kept"
+                )
+    return lost
+
+
+def _expressions(session: Session, source: Source) -> dict[tuple[str, str], str]:
+    """(table, column) → the expression of each generated column."""
+    tables = [t for t in source.tables if t.kind == "duckdb" and "GENERATED ALWAYS" in t.ddl]
+    if not tables:
+        return {}
+    found = {}
+    for schema, table, column, expression in session.rows(
+        "SELECT schema_name, table_name, column_name, column_default FROM duckdb_columns() "
+        "WHERE database_name = $1 AND column_default IS NOT NULL",
+        [source.alias],
+    ):
+        full = table if schema == "main" else f"{schema}.{table}"
+        if any(t.name == full and is_generated(t.ddl, column) for t in tables):
+            found[full, column] = expression
+    return found
+
+
 def _declared(session: Session, source: Source) -> dict[tuple[str, str, str], list[str]]:
     """(schema, table, constraint) → its columns."""
     if source.kind != "duckdb":
@@ -164,12 +205,8 @@ def replace_objects(session: Session, alias: str, objects: Iterable[Object]) -> 
     """Replace the objects of the same names."""
     for item in objects:
         if item.kind == "INDEX":
-            name = item.name.strip('"').replace('""', '"')
-            for (schema,) in session.rows(
-                "SELECT schema_name FROM duckdb_indexes() WHERE database_name = $1 AND index_name = $2",
-                [alias, name],
-            ):
-                session.rows(f"DROP INDEX {alias}.{quote(schema)}.{quote(name)}")
+            schema = _index_schema(item) or "main."
+            session.rows(f"DROP INDEX IF EXISTS {alias}.{schema}{item.name}")
         session.rows(f"USE {alias}")
         session.rows(re.sub(r"^CREATE (MACRO|VIEW)\b", r"CREATE OR REPLACE \1", item.sql))
         session.rows("USE memory")
@@ -221,7 +258,13 @@ def _next_numbers(session: Session, alias: str) -> dict[tuple[str, str, int], in
 
 
 def _key(item: Object) -> tuple[str, str]:
-    return item.kind, item.name.lower().replace('"', "")
+    return item.kind, (_index_schema(item) + item.name).lower().replace('"', "")
+
+
+def _index_schema(item: Object) -> str:
+    """The schema of an index's table, which its own name leaves out, with a dot; "" for main."""
+    found = _ON.search(item.sql) if item.kind == "INDEX" else None
+    return found[1] if found else ""
 
 
 def _holding(session: Session) -> set[str]:
@@ -246,6 +289,7 @@ def _created(session: Session, alias: str) -> list[Object]:
     shape, folder = session.name("shape"), session.scratch / session.name("export")
     session.rows(f"ATTACH ':memory:' AS {shape}")
     try:
+        session.rows(f"USE {alias}")  # where defaults and constraints find the macros they call
         session.rows(f"COPY FROM DATABASE {alias} TO {shape} (SCHEMA)")
         session.rows(f"USE {shape}")
         session.rows(f"EXPORT DATABASE {text(str(folder))}")

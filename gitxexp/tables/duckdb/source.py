@@ -197,7 +197,7 @@ def _duck_tables(session: Session, alias: str) -> list[Table]:
         columns = session.describe(relation)
         if "rowid" in {column.lower() for column in columns}:
             raise XexpError(f"table {name} has a column called rowid, which DuckDB needs itself")
-        stored = {c: t for c, t in columns.items() if not _generated(ddl, c)}
+        stored = {c: t for c, t in columns.items() if not is_generated(ddl, c)}
         unique = _duck_keys(session, alias, schema, name)
         first = unique[0] if unique else ()
         primary = len(first) == 1 and columns.get(first[0], "").endswith(("INTEGER", "BIGINT"))
@@ -208,7 +208,7 @@ def _duck_tables(session: Session, alias: str) -> list[Table]:
     return found
 
 
-def _generated(ddl: str, column: str) -> bool:
+def is_generated(ddl: str, column: str) -> bool:
     name = re.escape(column.replace('"', '""'))
     pattern = rf'[(,]\s*(?:"{name}"|{name})\s[^,]*?GENERATED ALWAYS'
     return re.search(pattern, ddl, re.IGNORECASE) is not None

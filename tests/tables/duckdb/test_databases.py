@@ -297,6 +297,40 @@ def test_what_a_file_declares_beside_its_tables_comes_along(target: str, tmp_pat
             con.execute("INSERT INTO lab.steps VALUES (1, NULL)")
 
 
+def test_objects_of_one_name_in_two_schemas_and_tables_that_call_macros(tmp_path: Path) -> None:
+    """Into a new file, and into one that has nothing but the schema."""
+    source, there, new = (tmp_path / f"{name}.duckdb" for name in ("source", "there", "new"))
+    with database(source) as con:
+        for statement in (
+            "CREATE SCHEMA a", "CREATE SCHEMA b", "CREATE MACRO more(x, n := 1) AS x + n",
+            "CREATE TABLE a.t (id INTEGER DEFAULT more(1))",
+            "CREATE TABLE b.t (id INTEGER)", "CREATE INDEX i ON a.t (id)", "CREATE INDEX i ON b.t (id)",
+        ):  # fmt: skip
+            con.execute(statement)
+    with database(there) as con:
+        con.execute("CREATE SCHEMA a")
+        con.execute("CREATE TABLE a.other (id INTEGER)")
+    wanted, _ = declared(source, tmp_path / "wanted")
+    for number, out in enumerate((there, new)):
+        merge_files(out, [source])
+        found, _ = declared(out, tmp_path / f"found{number}")
+        assert set(wanted.splitlines()) <= set(found.splitlines())
+
+
+def test_a_column_that_another_file_computes_otherwise(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours.duckdb", tmp_path / "theirs.duckdb"
+    for path, factor in ((ours, 2), (theirs, 3)):
+        with database(path) as con:
+            con.execute(f"CREATE TABLE t (a INTEGER, b AS (a * {factor}))")
+            con.execute(f"INSERT INTO t VALUES ({factor})")
+    with pytest.raises(XexpError, match=r"generated column t.b is .*a \* 3.*: .*a \* 2.* is kept"):
+        merge_files(ours, [theirs])
+    with pytest.raises(XexpError, match=r"generated column t.b is"):
+        merge_files(tmp_path / "new.duckdb", [ours, theirs])
+    options = MergeOptions(allow_lossy=True)
+    assert merge_files(ours, [theirs], options=options).written
+
+
 def test_a_sequence_goes_on_after_the_highest_number_of_both(tmp_path: Path) -> None:
     ours = with_objects(tmp_path / "ours.duckdb")
     theirs = with_objects(

@@ -17,6 +17,7 @@ import pytest
 from gitxexp.common.errors import XexpError
 from gitxexp.tables.duckdb.merge import merge_files
 from gitxexp.tables.plan import MergeOptions
+from tests.tables.support import database
 
 UTC = dt.UTC
 MOMENT = dt.datetime(2024, 2, 29, 23, 59, 59, 999999)
@@ -261,3 +262,34 @@ def test_a_damaged_file_is_named_or_read_right(seed: int, tmp_path: Path) -> Non
         assert str(b) in error.message and a.read_bytes() == before
     else:
         assert set(range(100)) <= set(pq.read_table(a)["n"].to_pylist())
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("170141183460469231731687303715884105727::HUGEINT", None),
+        ("12345678901234567890123456789012345678::HUGEINT", "DECIMAL(38,0)"),
+        ("4::HUGEINT", "DOUBLE"),
+        ("'12:00:00+01'::TIMETZ", None),
+        ("'12:00:00+00'::TIMETZ", "TIME WITH TIME ZONE"),
+        ("union_value(n := 1)", None),
+        ("{'n': 4::UHUGEINT}", None),
+    ],
+)
+def test_types_that_parquet_lacks_are_kept_or_refused(
+    value: str, kept: str | None, tmp_path: Path
+) -> None:
+    """DuckDB itself writes another value, and says nothing."""
+    source, out = tmp_path / "a.duckdb", tmp_path / "out.parquet"
+    with database(source) as con:
+        con.execute(f"CREATE TABLE t AS SELECT {value} AS v")
+    if kept is None:
+        with pytest.raises(XexpError, match=r"column v cannot be merged unchanged: .*parquet has"):
+            merge_files(out, [source])
+        assert not out.exists()
+        return
+    merge_files(out, [source])
+    with database(source) as con:
+        same = f"SELECT v::VARCHAR::{kept} = (SELECT v FROM '{out}') FROM t"
+        assert con.execute(f"SELECT typeof(v) FROM '{out}'").fetchall() == [(kept,)]
+        assert con.execute(same).fetchall() == [(True,)]
