@@ -98,8 +98,8 @@ class Adapter(ABC):
         }
 
     def has_runs(self, path: Path, table: str | None = None) -> bool:
-        """Whether a file found by name contains results."""
-        return self.knows(path, table)
+        """Whether a file found by name, which has this tracker's layout, contains results."""
+        return True
 
 
 @cache

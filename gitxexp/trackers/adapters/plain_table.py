@@ -51,9 +51,7 @@ class PlainTable(EventTables):
             return False
         if table is not None:
             return reading(path, lambda d: any(each.name == table for each in all_tables(d)))
-        return self.knows(path) and reading(
-            path, lambda database: any(map(_has_results, tables_of(database)))
-        )
+        return reading(path, lambda database: any(map(_has_results, tables_of(database))))
 
 
 def _has_results(table: Table) -> bool:

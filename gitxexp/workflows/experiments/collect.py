@@ -161,10 +161,9 @@ def _once(runs: Sequence[Run]) -> list[Run]:
     return [run for run in runs if any(run is one for one in by_id[run.id])]
 
 
-def merged_parts(top: Path, config: Config) -> list[Path]:
-    """Return the results databases whose runs are all in another one, as after ``merge -o``."""
+def merged_parts(paths: Sequence[Path], config: Config) -> list[Path]:
+    """Return the databases among ``paths`` whose runs are all in another one, as after ``merge -o``."""
     rules, table = role_rules(config), config.results_table or None
-    paths = stores.databases(top, config)
     if len(paths) < 2:
         return []
     found = [run for path in paths for run in trackers_runs.runs(path, table, rules)]

@@ -238,7 +238,8 @@ class Untracked:
 def untracked(project: Project) -> Untracked:
     """Return untracked data, models and results of an experiment. Ignored files are left out."""
     listed = [path for path in commit.untracked(project) if project.config.has(path.rstrip("/"))]
-    known = {path.relative_to(project.top).as_posix() for path in _databases(project, listed)}
+    found = _databases(project, listed)
+    known = {path.relative_to(project.top).as_posix() for path in found}
     pointed = _pointed(project) if listed else ()
     below = f"{project.folder}/" if project.folder else ""
     groups: dict[Role, list[str]] = {Role.DATA: [], Role.MODEL: [], Role.RESULTS: []}
@@ -260,8 +261,7 @@ def untracked(project: Project) -> Untracked:
             groups[kind] += paths
     if groups[Role.RESULTS]:
         parts = {
-            path.relative_to(project.top).as_posix()
-            for path in merged_parts(project.top, project.config)
+            path.relative_to(project.top).as_posix() for path in merged_parts(found, project.config)
         }
         groups[Role.RESULTS] = [path for path in groups[Role.RESULTS] if path not in parts]
     return Untracked(*(tuple(groups[kind]) for kind in (Role.DATA, Role.MODEL, Role.RESULTS)))
@@ -300,8 +300,10 @@ def track(project: Project, running: Running, names: Sequence[str]) -> tuple[str
     from gitxexp.storage.dvc.add import add  # late: only what changes something needs it
     from gitxexp.workflows.models.cache import objects_noted
 
-    with objects_noted(project, running, names):
+    with objects_noted(project, running, names) as noted:
         for name in names:
             running.save_file(project.top / f"{name}.dvc")
             running.save_file(project.top / PurePosixPath(name).parent / ".gitignore")
-        return tuple(add(project.top, names, project.progress).touched)
+        added = add(project.top, names, project.progress)
+        noted += added.every
+    return tuple(added.touched)

@@ -148,12 +148,13 @@ def _rows(
     tracked = [name for name in mine if name is not None and project.at_top.tracks(name)]
     if not names:
         return count, tuple(tracked)
-    with objects_noted(project, running, names):
+    with objects_noted(project, running, names) as noted:
         for pointer in {output.pointer for output in changed}:
             running.save_file(project.top / pointer)
             running.save_file(project.top / PurePosixPath(pointer).parent / ".gitignore")
-        touched = add(project.top, names, project.progress).touched
-    return count, (*tracked, *touched)
+        added = add(project.top, names, project.progress)
+        noted += added.every
+    return count, (*tracked, *added.touched)
 
 
 def _is_here(project: Project, ours: Experiment, head: str) -> bool:

@@ -189,11 +189,12 @@ def _add(
     if not changed:
         return replace(plan, changed=()), outputs, []
     names = [output.path for output in changed]
-    with objects_noted(project, running, names):
+    with objects_noted(project, running, names) as noted:
         for pointer in {output.pointer for output in changed}:
             running.save_file(project.top / pointer)
             running.save_file(project.top / PurePosixPath(pointer).parent / ".gitignore")
         added = add(project.top, names, project.progress)
+        noted += added.every
     every = [output for output in added.every if project.config.has(output.path)]
     return replace(plan, changed=tuple(changed)), every, list(added.touched)
 

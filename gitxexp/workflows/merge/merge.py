@@ -424,10 +424,11 @@ class _Merge:
                 self.touched.append(job.path)
             return f"md5:{hash_file(target)}"
         top = self.project.top
-        with objects_noted(self.project, running, [job.path]):
+        with objects_noted(self.project, running, [job.path]) as noted:
             for name in (job.output.pointer, _ignore_file(job.path)):
                 running.save_file(top / name)
             added = add(top, [job.path])
+            noted += added.every
         self.touched += added.touched
         return next((out.hash or "" for out in added.outputs if out.path == job.path), "")
 

@@ -133,15 +133,21 @@ _COARSE = 20_000_000  #: ns; a file system's clock may lag this far behind
 
 
 @contextmanager
-def objects_noted(project: Project, running: Running, paths: Iterable[str]) -> Iterator[None]:
+def objects_noted(
+    project: Project, running: Running, paths: Iterable[str]
+) -> Iterator[list[Output]]:
     """Record what DVC adds to the cache for the outputs at ``paths`` during the block, so that it
-    is removed if the operation is undone."""
+    is removed if the operation is undone.
+
+    A block that knows the outputs afterwards puts them into the list; else they are read.
+    """
     names = sorted(set(paths))
     step = ObjectsAdded(str(project.top), names, time.time_ns() - _COARSE)
     seq = running.record(step)
-    yield
-    outputs = [out for out in outputs_in(project.top) if out.path in names and out.oid]
-    known = [CachedObject(out.root, out.oid or "", out.legacy) for out in outputs]
+    outputs: list[Output] = []
+    yield outputs
+    named = [out for out in outputs or outputs_in(project.top) if out.path in names and out.oid]
+    known = [CachedObject(out.root, out.oid or "", out.legacy) for out in named]
     running.amend(seq, replace(step, objects=known))
 
 

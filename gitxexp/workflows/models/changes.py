@@ -74,17 +74,21 @@ def update_folder_pointer(
             else f"{absent[0]} is not checked out",
             f"dvc checkout '{folder}'",
         )  # fmt: skip
-    with objects_noted(store.project, running, [folder]):
+    with objects_noted(store.project, running, [folder]) as noted:
         _save_pointer(store, running, folder)
-        return list(track_file(top, folder, Tracked(_current(hashes))).touched)
+        added = track_file(top, folder, Tracked(_current(hashes)))
+        noted += added.every
+    return list(added.touched)
 
 
 def update_file_pointer(store: ModelStore, running: Running, path: str, digest: str) -> list[str]:
     """Update or create the pointer of one file; return the changed files."""
     top = store.project.top
-    with objects_noted(store.project, running, [path]):
+    with objects_noted(store.project, running, [path]) as noted:
         _save_pointer(store, running, path)
-        return list(track_file(top, path, Tracked({top / path: digest})).touched)
+        added = track_file(top, path, Tracked({top / path: digest}))
+        noted += added.every
+    return list(added.touched)
 
 
 def _current(hashes: Mapping[Path, str]) -> dict[Path, str]:

@@ -16,7 +16,8 @@ from gitxexp.storage.dvc.pointers import outputs_in
 from gitxexp.storage.dvc.remote import push
 from gitxexp.storage.dvc.session import init
 from gitxexp.storage.objects import find_object
-from tests.helpers import Repo, xexp_inside
+from tests.conftest import copy_template
+from tests.helpers import Clock, Repo, xexp_inside
 
 STRATEGIES = ["auto", "cache", "dvc", "worktree"]
 
@@ -37,22 +38,31 @@ def tree(repo: Repo) -> str:
     return "\n".join(repo.git(*command) for command in commands)
 
 
-@pytest.fixture
-def past(dvc_repo: Repo) -> Repo:
-    """Tag ``old`` with a model, a directory and a script; then all of it changed and committed."""
+@pytest.fixture(scope="session")
+def past_template(dvc_template: Path, sealed: Path) -> Path:
+    """The folder that ``past`` copies."""
+    Clock()
+    folder = sealed / "past-template"
+    made = copy_template(dvc_template, folder)
     for i in range(12):
-        dvc_repo.write(f"data/raw/{i % 3}/f{i}.txt", f"old {i}")
-    dvc_repo.write("models/m.bin", b"old weights" * 1000)
-    dvc_repo.write("src/train.sh", "#!/bin/sh\necho old\n").chmod(0o755)
-    add(dvc_repo.path, ["data/raw", "models/m.bin"])
-    dvc_repo.commit("old")
-    push(dvc_repo.path, outputs_in(dvc_repo.path))
-    dvc_repo.git("tag", "-a", "-m", "old", "old")
-    dvc_repo.write("models/m.bin", b"new")
-    dvc_repo.write("src/train.sh", "new")
-    add(dvc_repo.path, ["models/m.bin"])
-    dvc_repo.commit("new")
-    return dvc_repo
+        made.write(f"data/raw/{i % 3}/f{i}.txt", f"old {i}")
+    made.write("models/m.bin", b"old weights" * 1000)
+    made.write("src/train.sh", "#!/bin/sh\necho old\n").chmod(0o755)
+    add(made.path, ["data/raw", "models/m.bin"])
+    made.commit("old")
+    push(made.path, outputs_in(made.path))
+    made.git("tag", "-a", "-m", "old", "old")
+    made.write("models/m.bin", b"new")
+    made.write("src/train.sh", "new")
+    add(made.path, ["models/m.bin"])
+    made.commit("new")
+    return folder
+
+
+@pytest.fixture
+def past(past_template: Path, tmp_path: Path) -> Repo:
+    """Tag ``old`` with a model, a directory and a script; then all of it changed and committed."""
+    return copy_template(past_template, tmp_path)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -6,21 +6,31 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import Repo, run
+from tests.conftest import copy_template
+from tests.helpers import Clock, Repo, run
 
 DB = "results/experiments.db"
 
 
+@pytest.fixture(scope="session")
+def shared_template(set_up_template: Path, sealed: Path) -> Path:
+    """The folder that ``shared`` copies."""
+    Clock().tick(180)
+    folder = sealed / "shared-template"
+    made = copy_template(set_up_template, folder)
+    made.git("init", "-q", "--bare", "-b", "main", "../origin")
+    made.git("remote", "add", "origin", "../origin")
+    made.git("push", "-q", "-u", "origin", "main")
+    return folder
+
+
 @pytest.fixture
-def shared(trained: Repo) -> Repo:
+def shared(shared_template: Path, tmp_path: Path) -> Repo:
     """``trained``, tagged, with a git remote that nothing was pushed to."""
-    trained.xexp("init").good()
-    trained.commit("set up")
-    trained.git("init", "-q", "--bare", "-b", "main", "../origin")
-    trained.git("remote", "add", "origin", "../origin")
-    trained.git("push", "-q", "-u", "origin", "main")
-    trained.xexp("tag", "-m", "first").good()
-    return trained
+    run("cp", "-a", shared_template / "origin", tmp_path, cwd=tmp_path).good()
+    made = copy_template(shared_template, tmp_path)
+    made.xexp("tag", "-m", "first").good()  # here, because an operation is undone where it ran
+    return made
 
 
 def test_conflict_markers_in_a_pointer_are_not_pushed(shared: Repo) -> None:
