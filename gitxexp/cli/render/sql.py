@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 #: Rows that a terminal shows; a pipe gets all.
 _MOST = 10_000
 _BATCH = 2_000
+
+#: Text between the ends of lines and tabs.
+_BREAK = re.compile(r"(?:[^\r\n\t]|\r(?!\n))+")
 
 #: What prints the rows of DuckDB's cursor.
 Form = Callable[[Any], None]
@@ -75,7 +79,8 @@ def _is_number(value: Any) -> bool:
 
 
 def as_csv(cursor: Any) -> None:
-    """RFC 4180 with a header, all digits, an empty field for NULL; lines end in a plain newline."""
+    """RFC 4180 with a header, all digits, an empty field for NULL; records end in a plain newline. Text
+    of several lines stays so; other control characters, which --json has, are escaped."""
     import csv
     import io
 
@@ -83,10 +88,14 @@ def as_csv(cursor: Any) -> None:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([visible(name) for name in _names(cursor)])
     for row in _rows(cursor):
-        writer.writerow([visible(text(value)) for value in row])
+        writer.writerow([_lines(text(value)) for value in row])
         if out.tell() > 1 << 16:
             _drain(out)
     _drain(out)
+
+
+def _lines(value: str) -> str:
+    return value if value.isprintable() else _BREAK.sub(lambda m: visible(m[0]), value)
 
 
 def _drain(out: Any) -> None:

@@ -46,9 +46,8 @@ def select(rows: Sequence[Row], condition: str, names: ColumnNames) -> list[Row]
                     raise UsageError("--where takes one condition", "such as: --where 'f1 > 0.8'")
                 found = session.connection.execute(parsed[0].text).fetchall()
         except UsageError as error:
-            raise UsageError(
-                _in_place(error.message, condition), _dotted(columns, condition) or error.hint
-            ) from None
+            hint = _dotted(columns, condition) or _keyword(columns, error.message) or error.hint
+            raise UsageError(_in_place(error.message, condition), hint) from None
     return [rows[at] for (at,) in sorted(found)]
 
 
@@ -58,6 +57,13 @@ def _dotted(columns: Iterable[str], condition: str) -> str | None:
     names = (name for name in columns if "." in name and name in bare)
     found = next(names, None)
     return f'a name with a dot goes in double quotes: "{found}"' if found else None
+
+
+def _keyword(columns: Iterable[str], message: str) -> str | None:
+    """Return a hint if the word where parsing fails is a column, called like a keyword."""
+    word = re.match(r'syntax error at or near "(.*)"', message)
+    found = next((name for name in columns if word and name.lower() == word[1].lower()), None)
+    return f'a name that is a keyword of SQL goes in double quotes: "{found}"' if found else None
 
 
 def _in_place(message: str, condition: str) -> str:

@@ -95,8 +95,8 @@ def _wide(project: Project, kind: str) -> Records:
     taken = {"version"}
     for name in wanted:
         free = name if name.lower() not in taken else f"{kind}s.{name}"
-        if free.lower() in taken:  # DuckDB does not tell names apart by case
-            continue
+        while free.lower() in taken:  # DuckDB does not tell names apart by case
+            free += "_1"
         taken.add(free.lower())
         columns[free] = [_cell(value) for value in column(rows, ColumnName(kind, name))]
     values = [list(row) for row in zip(*columns.values(), strict=True)]

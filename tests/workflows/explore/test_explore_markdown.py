@@ -45,14 +45,19 @@ def test_mistakes_of_where(repo: Repo, clock: Clock) -> None:
             "hint: text goes in single quotes: 'bert'",
         ),
         ("opt.lr > 1", "opt.lr > 1", "^^^^^^", 'in double quotes: "opt.lr"'),
+        ("f1 > 1 OR order = 3", "f1 > 1 OR order = 3", "          ^^^^^", 'quotes: "order"'),
     ):
         if condition.startswith("opt"):
-            experiments.tag(repo, clock, "e2.0.0", {"opt.lr": 0.5}, {"f1": 0.5})
+            experiments.tag(
+                repo, clock, "e2.0.0", {"opt.lr": 0.5, "K": 1, "k": 2}, {"f1": 0.5, "order": 1}
+            )
         done = repo.xexp("list", "--where", condition)
         assert done.code == 129 and done.err.splitlines()[1:3] == [f"  {place}", f"  {marks}"], (
             done.err
         )
         assert said in done.err
+    wide = repo.xexp("sql", 'SELECT K, "params.k" FROM params_wide LIMIT 1', "--csv").good()
+    assert wide.out.splitlines()[1] == "1,2"  # DuckDB does not tell K from k
     assert repo.xexp("list", "--where", "true); DROP TABLE list; SELECT (1").code == 129
     assert "the condition is empty" in repo.xexp("list", "--where", " ").err
     tuple_ = repo.xexp("list", "--where", "f1, f1")

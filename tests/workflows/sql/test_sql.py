@@ -196,6 +196,8 @@ def test_values_are_printed_as_they_are(repo: Repo) -> None:
         "1 year 1 month,0.1,infinity,2024-01-01 00:00:00.123456789,12345678901234567890.123456789,"
         '"{""DATE"": [0.1], ""x"": ""1 month"", ""n"": 99999999999999.9999}",1,2'
     )
+    lines = r"SELECT E'one\ntwo\t3\r\n' AS a, E'\x1b[31m\r' AS b, '\n' AS c"
+    assert repo.xexp("sql", lines, "--csv").out == 'a,b,c\n"one\ntwo\t3\r\n",\\x1b[31m\\r,\\n\n'
     bad = repo.xexp("sql", "SELECT DATE '2024-01-01', CAST('x' AS INT)")
     assert bad.err.splitlines()[1] == "  LINE 1: SELECT DATE '2024-01-01', CAST('x' AS INT)"
 
