@@ -24,6 +24,7 @@ from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.repository.config import DeclaredHere, ProjectFolder
 from gitxexp.repository.repository import Project
+from gitxexp.storage import paths
 from gitxexp.storage.dvc import place
 from gitxexp.storage.git import Git, GitError
 from gitxexp.storage.objects import Progress
@@ -291,6 +292,7 @@ def make(
         if databases is None:
             databases = _write_blanks(project, folder)
         placed |= {path: Placed(str(file), own=True) for path, file in databases.items()}
+        placed |= _submodules(project, commit, folder / "submodules")
         for tree in trees:
             _share(first, tree.top)
             tree.make(placed, kinds, None if tree.top == first else first)
@@ -298,6 +300,44 @@ def make(
         remove(project, folder)
         raise
     return trees
+
+
+def _submodules(project: Project, commit: str, store: Path) -> dict[str, Placed]:
+    """The files of the submodules of ``commit``, laid into ``store``, by path from the top.
+
+    ``git worktree`` leaves submodules empty, and ``git submodule update`` asks their remotes, which
+    need not have the commit. Taken from the work trees that have them filled; others stay empty.
+    """
+    tops = (project.top, project.main_top)
+    if project.at_top.blob(commit, ".gitmodules") is None:
+        return {}
+    _lay_out(tops, commit, store)
+    files = (file for file in store.rglob("*") if file.is_file())
+    return {
+        file.relative_to(store).as_posix(): Placed(
+            str(file), own=True, executable=os.access(file, os.X_OK)
+        )
+        for file in files
+    }
+
+
+def _lay_out(tops: Iterable[Path], commit: str, store: Path) -> None:
+    """Write the files of each submodule of ``commit``, and of theirs, below ``store``."""
+    tops = tuple(tops)
+    links = [
+        e for e in Git(tops[0], foreign=True).ls_tree(commit, recursive=True) if e.kind == "commit"
+    ]
+    for link in links:
+        for source in (top / paths.resolved(top, link.path) for top in tops):
+            git = Git(source, foreign=True)
+            if (source / ".git").exists() and git.ok("cat-file", "-e", f"{link.oid}^{{commit}}"):
+                index = store.with_suffix(".index")
+                env = {"GIT_INDEX_FILE": str(index)}
+                git.call("read-tree", link.oid, env=env)
+                git.call("checkout-index", "-q", "-a", f"--prefix={store / link.path}/", env=env)
+                index.unlink(missing_ok=True)
+                _lay_out((source,), link.oid, store / link.path)
+                break
 
 
 def remove(project: Project, folder: Path) -> None:

@@ -80,3 +80,31 @@ def test_two_worktrees_are_what_the_commit_has_whatever_a_run_does_to_them(train
     assert not folder.exists() and trained.refs() == before
     assert len(project.worktrees()) == 1
     assert listing(trained.path) == user
+
+
+def test_submodules_are_as_the_commit_names_them(repo: Repo, tmp_path: Path) -> None:
+    """Also a commit that no remote of the submodule has, and submodules of submodules."""
+    inner, outer = tmp_path / "inner", tmp_path / "outer"
+    for folder in (inner, outer):
+        folder.mkdir()
+        Repo(folder).git("init", "-q", "-b", "main")
+        Repo(folder).write("code.py", f"{folder.name}\n")
+        if folder is outer:
+            Repo(folder).git("submodule", "--quiet", "add", str(inner), "in")
+        Repo(folder).commit(folder.name)
+    repo.git("submodule", "--quiet", "add", str(outer), "lib/sub")
+    repo.git("submodule", "--quiet", "update", "--init", "--recursive")
+    local = Repo(repo / "lib/sub")
+    local.write("code.py", "local\n")
+    local.commit("local")
+    repo.commit("with a submodule")
+    local.write("code.py", "not committed\n")
+    project = Project.open(repo.path)
+    (tree,) = pool.make(project, project.state / "sweeps" / "x" / "trees", repo.head, 1)
+    for _ in range(2):
+        assert (tree.top / "lib/sub/code.py").read_text() == "local\n"
+        assert (tree.top / "lib/sub/in/code.py").read_text() == "inner\n"
+        assert Repo(tree.top).git("status", "--porcelain") == ""
+        (tree.top / "lib/sub/code.py").write_text("a run wrote it\n")
+        assert tree.differences().written == ("lib/sub/code.py",)
+        tree.reset()
