@@ -268,7 +268,7 @@ class Bench:
     def three_way(self) -> None:
         sides = [self.grown(f"side{i}.db", more) for i, more in enumerate(self.adds()[:2])]
         name = "three-way of copies, each 100k more / cp"
-        self.beside_cp(name, 5.0, "three", self.keyed(), sides)
+        self.beside_cp(name, 1.5, "three", self.keyed(), sides)
         for side in sides:
             side.unlink()
 
