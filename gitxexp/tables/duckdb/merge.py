@@ -6,6 +6,7 @@ Three-way merges of files, for git.
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from pathlib import Path
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.common.files import Kind, kind_by_name, kind_of
+from gitxexp.common.text import counted as say_counted
 from gitxexp.tables.duckdb.align import Aligned, Matched, Side, align, match_tables
 from gitxexp.tables.duckdb.parquet import check_durations
 from gitxexp.tables.duckdb.rows import Outcome, count, counted, listed
@@ -87,6 +89,7 @@ def run(
             outcomes += [o for o in [decide(session, table, kind, options)] if o]
         if not outcomes:
             raise XexpError("there is no table to merge")
+        _check_references(tables, outcomes)
         was = next((source for source in others if source.path == base), None)
         job = Job(session, kind, ours, others, tuple(outcomes), options, was)
         report = job.report()
@@ -106,6 +109,26 @@ def run(
         _check_unmoved(target if same else None, before)
         publish(temp, out)
         return replace(report, written=True, notes=(*report.notes, *notes))
+
+
+_REFERENCE = re.compile(
+    r"\bREFERENCES\s+(?:\w+\.)?(\"(?:[^\"]|\"\")+\"|\[[^]]+\]|`[^`]+`|\w+)", re.I
+)
+
+
+def _check_references(tables: Sequence[Matched], outcomes: Sequence[Outcome]) -> None:
+    """Refuse new numbers for rows to which others refer: those would refer to the target's."""
+    moved = {o.table.name.lower(): o for o in outcomes if o.renumbered}
+    for table in tables if moved else ():
+        for _, each in [*([table.ours] if table.ours else []), *table.others]:
+            for name in _REFERENCE.findall(each.ddl):
+                outcome = moved.get(name.strip('"[]`').lower())
+                if outcome is not None:
+                    raise XexpError(
+                        f"{table.name} refers to {outcome.table.name}, where"
+                        f" {say_counted(outcome.renumbered, 'row')} would get a new number",
+                        "merge SQLite files, where rows follow new numbers, or leave renumbering out",
+                    )
 
 
 @contextlib.contextmanager

@@ -215,6 +215,7 @@ class Outcome:
     conflicts: tuple[Conflict, ...] = ()
     notes: tuple[str, ...] = ()
     gone: bool = False  #: the table itself is dropped from the result
+    renumbered: int = 0  #: rows that get a new number
 
 
 def plain(kind: str, expression: str) -> str:

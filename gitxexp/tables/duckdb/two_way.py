@@ -103,9 +103,10 @@ def merge_keyed(
     notes = []
     if stop and options.on_conflict is OnConflict.BOTH:
         notes.append(both_forbidden(table.name))
-    if _renumbers(work) and extra and extra[-1].count:
-        notes.append(renumbered(table.name, extra[-1].count, key[0]))
-    found = Outcome(table, report, add=joined(fresh), change=change)
+    moved = extra[-1].count if _renumbers(work) and extra else 0
+    if moved:
+        notes.append(renumbered(table.name, moved, key[0]))
+    found = Outcome(table, report, add=joined(fresh), change=change, renumbered=moved)
     return replace(found, conflicts=tuple(conflicts), notes=tuple(notes))
 
 
@@ -420,7 +421,8 @@ def merge_table(session: Session, table: Aligned, options: MergeOptions) -> Outc
         return _by_rows(session, part)
 
     # new numbers continue after the highest of the whole table
-    merged = in_parts(session, stamped.table, key, decide, whole=options.renumber)
+    whole = options.renumber or options.on_conflict is OnConflict.BOTH
+    merged = in_parts(session, stamped.table, key, decide, whole=whole)
     return stamped.outcome(session, merged)
 
 

@@ -144,7 +144,7 @@ def _shared_hits(
         feeds = [feed, *others]
         fresh(con, name, "rid INTEGER PRIMARY KEY")
         test = _probed(probe, _fill_probe(con, feeds, probe))
-        narrow = outside(con, feeds, [c.name for c in subset.columns], tally.here)
+        narrow = outside(con, feeds, [c.name for c in subset.columns], tally.held)
         con.execute(
             f"INSERT INTO temp.{name} SELECT t.{target.rowid} FROM {table} AS t "
             f"WHERE {before} AND {narrow} AND {test}"

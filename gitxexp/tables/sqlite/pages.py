@@ -222,7 +222,7 @@ def narrow(con: sqlite3.Connection, feed: Feed, apart: Apart, tally: Tally) -> N
     added = [[tally.last_rowid + 1, LAST_ROWID]] if tally.last_rowid < LAST_ROWID else []
     mine = stage_ranges(con, f"mine_{feed.db}_{tally.number}", [*apart.old, *added])
     theirs = stage_ranges(con, f"rows_{feed.db}_{tally.number}", apart.new)
-    return Narrowed(replace(feed, ranges=theirs), mine, tally.here - apart.rows[0])
+    return Narrowed(replace(feed, ranges=theirs), mine, tally.held - apart.rows[0])
 
 
 def stage_ranges(con: sqlite3.Connection, name: str, ranges: Ranges) -> str:

@@ -32,8 +32,17 @@ from gitxexp.tables.rules import (
 from gitxexp.tables.sqlite.feed import Feed, match, not_null, same, tallies, target_null, tree
 from gitxexp.tables.sqlite.keyless import Subset, find_hits, grouping, merge_keyless
 from gitxexp.tables.sqlite.schema import Column, Key, Table, literal
-from gitxexp.tables.sqlite.write import Cells, Writer, fresh, list_conflicts, stage, update_cells
+from gitxexp.tables.sqlite.write import (
+    Cells,
+    Writer,
+    fresh,
+    last_rowid,
+    list_conflicts,
+    stage,
+    update_cells,
+)
 
+TAKEN = "taken"  #: temporary table: offered numbers that the target had before
 LAST_PLAIN = 1 << 62  #: a new row's number is the largest plus one, unless that could be too large
 
 
@@ -51,6 +60,12 @@ def merge_keyed(
     if not feed.ranges:
         select += " " + feed.order()
     last = _last_row(con, feed.target)
+    alias = fold(feed.target.alias or "")
+    if renumbers(options, key.folded == (alias,)) and references(
+        con, feed.target.name, {fold(feed.target.name)}
+    ):
+        fresh(con, TAKEN, "id INTEGER PRIMARY KEY")
+        con.execute(f"INSERT INTO temp.{TAKEN} SELECT t.{feed.target.rowid} {feed.joined(key)}")
     added = write.insert(feed, feed.columns, select, None)
     tally.new += added
     if added < offered:
@@ -61,8 +76,7 @@ def _last_row(con: sqlite3.Connection, target: Table) -> int | None:
     """The rowid after which SQLite puts new rows; None if they can have any."""
     if target.virtual or target.alias or not target.rowid:
         return None
-    rows = f"SELECT max({target.rowid}) FROM main.{quote(target.name)}"
-    last: int = con.execute(rows).fetchone()[0] or 0
+    last = last_rowid(con, target)
     return last if 0 <= last < LAST_PLAIN else None
 
 
@@ -296,19 +310,20 @@ def _renumber(con: sqlite3.Connection, feed: Feed, key: Key, cells: Cells, write
     tally.identical += len(moved) - new
     if new:
         write.account.note(renumbered(target.name, new, alias))
-    _follow_own(con, target, name, write)
+    _follow_own(con, feed, name)
 
 
-def _follow_own(con: sqlite3.Connection, target: Table, moved: str, write: Writer) -> None:
+def _follow_own(con: sqlite3.Connection, feed: Feed, moved: str) -> None:
     """Rows of this source that refer to renumbered rows of their own table."""
+    target = feed.target
     for column in references(con, target.name, {fold(target.name)}):
-        name = quote(column)
+        name, number = quote(column), f"t.{target.rowid}"
         con.execute(
             f"UPDATE main.{quote(target.name)} AS t SET {name} = "
             f"(SELECT m.new FROM temp.{moved} AS m WHERE m.old = t.{name} LIMIT 1) "
-            f"WHERE t.{name} IN (SELECT old FROM temp.{moved}) AND (t.{target.rowid} IN "
-            f"(SELECT new FROM temp.{moved} WHERE added) OR t.{target.rowid} > ?)",
-            (write.account.of(target.name).last_rowid,),
+            f"WHERE t.{name} IN (SELECT old FROM temp.{moved}) AND ({number} IN "
+            f"(SELECT new FROM temp.{moved} WHERE added) OR {number} NOT IN temp.{TAKEN} "
+            f"AND {number} IN (SELECT {feed.expr(target.alias or '')} {feed.source()}))"
         )
 
 

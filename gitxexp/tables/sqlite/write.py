@@ -49,7 +49,8 @@ class Tally:
     created: bool = False
     counted: bool = False
     estimated: bool = False
-    last_rowid: int = 0  #: the largest rowid before anything was added
+    held: int = 0  #: rows before anything was added; also those of a target that began as a source
+    last_rowid: int = 0  #: the largest rowid of those
     settled: bool = False  #: cells were filled in rows that stay in conflict
     before: list[str] = field(default_factory=list)  #: its columns before the merge
     offered: list[list[str]] = field(default_factory=list)  #: the columns of each source
@@ -102,16 +103,14 @@ class Account:
             return
         tally.counted = True
         place = f"main.{quote(table.name)}"
-        numbered = bool(table.rowid) and not table.virtual
-        if numbered:
-            sql = f"SELECT max({table.rowid}) FROM {place}"
-            tally.last_rowid = con.execute(sql).fetchone()[0] or 0
-        if numbered and not exact:
+        tally.last_rowid = last_rowid(con, table)
+        if table.rowid and not table.virtual and not exact:
             first = con.execute(f"SELECT min({table.rowid}) FROM {place}").fetchone()[0]
             tally.here = 0 if first is None else tally.last_rowid - first + 1
             tally.estimated = _COUNTED < tally.here <= _most_rows(con)
         if not tally.estimated:
             tally.here = con.execute(f"SELECT count(*) FROM {place}").fetchone()[0]
+        tally.held = tally.here
 
     def conflict(self, conflicts: Sequence[Conflict]) -> None:
         room = SHOWN - len(self.conflicts)
@@ -142,8 +141,10 @@ class Account:
             tally.before = [c.name for c in table.columns]
             self.carried.append(carried("table", table.name))
             if table.content is None:
-                rows = con.execute(f"SELECT count(*) FROM main.{quote(table.name)}").fetchone()[0]
-                tally.incoming = tally.new = rows
+                place = f"main.{quote(table.name)}"
+                rows = con.execute(f"SELECT count(*) FROM {place}").fetchone()[0]
+                tally.incoming = tally.new = tally.held = rows
+                tally.last_rowid = last_rowid(con, table)
 
     @property
     def changed(self) -> bool:
@@ -177,6 +178,14 @@ class Account:
             tuple(self.notes),
             written,
         )
+
+
+def last_rowid(con: sqlite3.Connection, table: Table) -> int:
+    """The largest rowid of a target table; 0 if it has none."""
+    if table.virtual or not table.rowid:
+        return 0
+    sql = f"SELECT max({table.rowid}) FROM main.{quote(table.name)}"
+    return con.execute(sql).fetchone()[0] or 0
 
 
 class Careful(Exception):

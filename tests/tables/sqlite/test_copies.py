@@ -117,6 +117,20 @@ def test_a_plain_copy_is_really_narrowed(tmp_path, by_pages):
     assert seen[0].common > 2900
 
 
+def test_a_target_made_of_copies_counts_their_rows(tmp_path, by_pages):
+    source = build(tmp_path / "a.db", "INT PRIMARY KEY", 3000, 4096)
+    grown = tmp_path / "b.db"
+    grown.write_bytes(source.read_bytes())
+    with closing(sqlite3.connect(grown)) as con:
+        con.execute("INSERT INTO t (k) VALUES (9999)")
+        con.commit()
+    seen = by_pages()
+    report = merge_files(tmp_path / "new.db", [source, grown])
+    counts = {t.name: (t.here, t.incoming, t.new, t.identical) for t in report.tables}
+    assert counts == {"t": (0, 6001, 3001, 3000), "other": (0, 6000, 3000, 3000)}
+    assert seen[0].common > 2900
+
+
 @pytest.mark.parametrize("seed", range(100, 106))
 def test_three_ways_by_pages_and_by_rows(tmp_path, by_pages, seed):
     chance = random.Random(seed)

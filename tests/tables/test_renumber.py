@@ -1,0 +1,75 @@
+"""Rows that get another number keep their children, and children keep their parents."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from gitxexp.common.errors import XexpError
+from gitxexp.tables.duckdb.merge import merge_files as merge_duckdb
+from gitxexp.tables.plan import MergeOptions, OnConflict
+from gitxexp.tables.sqlite.merge import merge_files
+
+Row = tuple[int, int | None, str]
+
+
+def write(path: Path, rows: Sequence[Row]) -> Path:
+    with closing(sqlite3.connect(path)) as con:
+        con.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, up INTEGER REFERENCES t (id), name)")
+        con.executemany("INSERT INTO t VALUES (?, ?, ?)", rows)
+        con.commit()
+    return path
+
+
+def families(path: Path) -> list[tuple[str, str | None]]:
+    with closing(sqlite3.connect(path)) as con:
+        return con.execute(
+            "SELECT t.name, p.name FROM t LEFT JOIN t AS p ON p.id = t.up ORDER BY 1, 2"
+        ).fetchall()
+
+
+def tree(chance: random.Random, of: str) -> list[Row]:
+    numbers = chance.sample(range(1, 12), chance.randint(1, 6))
+    ups = [None, *(chance.choice([*numbers[:at], None]) for at in range(1, len(numbers)))]
+    return [(number, up, f"{of}{number}") for number, up in zip(numbers, ups, strict=True)]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_families_stay_together(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    paths = [write(tmp_path / f"{of}.db", tree(chance, of)) for of in "abcd"[: 2 + seed % 3]]
+    wanted = sorted(
+        (pair for path in paths for pair in families(path)),
+        key=lambda pair: (pair[0], pair[1] or ""),
+    )
+    target, sources = (tmp_path / "new.db", paths) if seed % 2 else (paths[0], paths[1:])
+    out = tmp_path / "out.db"
+    merge_files(target, sources, out=out, options=MergeOptions(renumber=True))
+    assert families(out) == wanted
+
+
+@pytest.mark.parametrize("policy", [{"renumber": True}, {"on_conflict": OnConflict.BOTH}])
+def test_duckdb_refuses_numbers_that_others_refer_to(tmp_path: Path, policy: Any) -> None:
+    for name in "ab":
+        with duckdb.connect(str(tmp_path / f"{name}.duckdb")) as con:
+            con.execute('CREATE TABLE "a b" (id INTEGER PRIMARY KEY, name TEXT)')
+            con.execute('CREATE TABLE u (id INTEGER PRIMARY KEY, t INTEGER REFERENCES "a b" (id))')
+            con.execute(f"INSERT INTO \"a b\" VALUES (1, '{name}'); INSERT INTO u VALUES (1, 1)")
+    target, source = tmp_path / "a.duckdb", tmp_path / "b.duckdb"
+    before = target.read_bytes()
+    with pytest.raises(XexpError, match="u refers to a b, where 1 row would get a new number"):
+        merge_duckdb(target, [source], options=MergeOptions(**policy))
+    assert target.read_bytes() == before
+    for path in (target, source):
+        with duckdb.connect(str(path)) as con:
+            con.execute("DROP TABLE u")
+    merge_duckdb(target, [source], options=MergeOptions(**policy))
+    with duckdb.connect(str(target)) as con:
+        assert con.execute('SELECT * FROM "a b" ORDER BY 1').fetchall() == [(1, "a"), (2, "b")]
