@@ -221,6 +221,24 @@ def ready(ready_template: Path, tmp_path: Path, clock: Clock) -> Repo:
     return copy_repo(ready_template, tmp_path)
 
 
+@pytest.fixture(scope="session")
+def experiments_template(repo_template: Path, sealed: Path) -> Path:
+    """The repository that ``with_three`` copies."""
+    from tests.experiments import three
+
+    made = Repo(sealed / "experiments-template")
+    run("cp", "-a", repo_template, made.path, cwd=sealed).good()
+    three(made, Clock())
+    return made.path
+
+
+@pytest.fixture
+def with_three(experiments_template: Path, tmp_path: Path, clock: Clock) -> Repo:
+    """``repo`` with three experiments (see :func:`tests.experiments.three`), the last a moment ago."""
+    clock.tick(180)
+    return copy_repo(experiments_template, tmp_path)
+
+
 PARAMS = "model: softmax\nlr: 0.1\nepochs: 3\nbatch_size: 32\nseed: 7\n"
 METRICS = '{"f1": 0.81, "loss": 0.42}\n'
 GITIGNORE = "__pycache__/\n*.pyc\n"

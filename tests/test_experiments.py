@@ -23,9 +23,8 @@ from tests.helpers import Clock, Repo
 
 
 @pytest.fixture
-def project(repo: Repo, clock: Clock) -> gitxexp.Repository:
-    experiments.three(repo, clock)
-    return gitxexp.open(repo.path)
+def project(with_three: Repo) -> gitxexp.Repository:
+    return gitxexp.open(with_three.path)
 
 
 class Tags(HTMLParser):

@@ -93,10 +93,9 @@ def browse(
 
 
 @pytest.fixture
-def three(repo: Repo, clock: Clock) -> Repo:
-    experiments.three(repo, clock)
-    os.chdir(repo.path)
-    return repo
+def three(with_three: Repo) -> Repo:
+    os.chdir(with_three.path)
+    return with_three
 
 
 def test_looking(three: Repo) -> None:

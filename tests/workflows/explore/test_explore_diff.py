@@ -8,14 +8,13 @@ from contextlib import closing
 import pytest
 
 from gitxexp.workflows.checks.intervals import difference_of_rates, wilson
-from tests.experiments import tag, three
+from tests.experiments import tag
 from tests.helpers import Clock, Repo
 
 
 @pytest.fixture
-def tagged(repo: Repo, clock: Clock) -> Repo:
-    three(repo, clock)
-    return repo
+def tagged(with_three: Repo) -> Repo:
+    return with_three
 
 
 def test_two_experiments(tagged: Repo) -> None:

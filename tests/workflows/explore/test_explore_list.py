@@ -14,14 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.experiments import tag, three
+from tests.experiments import tag
 from tests.helpers import Clock, Repo
 
 
 @pytest.fixture
-def tagged(repo: Repo, clock: Clock) -> Repo:
-    three(repo, clock)
-    return repo
+def tagged(with_three: Repo) -> Repo:
+    return with_three
 
 
 def versions(repo: Repo, *options: str) -> list[str]:

@@ -9,26 +9,23 @@ import pytest
 from gitxexp.common.errors import XexpError
 from gitxexp.repository.repository import Project
 from gitxexp.workflows.experiments import resolve
-from tests.experiments import tag, three
+from tests.experiments import tag
 from tests.helpers import Clock, Repo, run
 
 
 @pytest.fixture
-def tagged(repo: Repo, clock: Clock) -> Repo:
-    three(repo, clock)
-    return repo
+def tagged(with_three: Repo) -> Repo:
+    return with_three
 
 
 @pytest.fixture
-def chained(trained: Repo, clock: Clock) -> Repo:
+def chained(set_up: Repo, clock: Clock) -> Repo:
     """``trained`` set up, with the run of lr 1.0 tagged as e0.1.0 and that of lr 0.1 as e0.2.0."""
-    trained.xexp("init").good()
-    trained.commit("set up")
     clock.tick()
-    trained.xexp("tag", "-m", "start").good()
+    set_up.xexp("tag", "-m", "start").good()
     clock.tick()
-    trained.xexp("tag", "--run", "run-lr-0.1", "-m", "lower", "-l", "good").good()
-    return trained
+    set_up.xexp("tag", "--run", "run-lr-0.1", "-m", "lower", "-l", "good").good()
+    return set_up
 
 
 def test_all_that_is_known_and_the_hash_chain_both_ways(chained: Repo) -> None:

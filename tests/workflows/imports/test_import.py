@@ -23,13 +23,6 @@ from tests.helpers import Clock, Repo
 INTO = "results/imported.db"
 
 
-@pytest.fixture
-def ready(repo: Repo) -> Repo:
-    repo.xexp("init", "--no-dvc").good()
-    repo.commit("set up")
-    return repo
-
-
 def listed(repo: Repo, *words: str) -> dict[str, dict[str, Any]]:
     """The runs that ``list --runs`` shows, by the name that they were given."""
     rows = repo.xexp("list", "--runs", "--json", *words).good().json()

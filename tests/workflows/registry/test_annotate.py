@@ -10,22 +10,29 @@ from pathlib import Path
 import pytest
 
 from gitxexp.repository.registry import Registry
+from tests.conftest import copy_repo
 from tests.experiments import three
-from tests.helpers import Clock, Repo
+from tests.helpers import Clock, Repo, run
 
 REGISTRY = ".xexp/registry.db"
 
 
+@pytest.fixture(scope="session")
+def known_template(ready_template: Path, sealed: Path) -> Path:
+    """The repository that ``known`` copies."""
+    made = Repo(sealed / "known-template")
+    run("cp", "-a", ready_template, made.path, cwd=sealed).good()
+    three(made, Clock())
+    made.xexp("registry", "rebuild").good()
+    made.commit("registry")
+    return made.path
+
+
 @pytest.fixture
-def known(repo: Repo, clock: Clock) -> Repo:
+def known(known_template: Path, tmp_path: Path, clock: Clock) -> Repo:
     """Three experiments (see :func:`tests.experiments.three`), all in the committed registry."""
-    repo.xexp("init", "--no-dvc").good()
-    repo.commit("set up")
-    three(repo, clock)
-    repo.xexp("registry", "rebuild").good()
-    repo.commit("registry")
-    clock.tick()
-    return repo
+    clock.tick(240)
+    return copy_repo(known_template, tmp_path)
 
 
 def labels(repo: Repo, version: str) -> list[str]:
