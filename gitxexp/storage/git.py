@@ -533,8 +533,9 @@ def choose_remote(git: Git, branch: str | None, wanted: str | None, configured: 
     if "origin" in remotes or len(remotes) == 1:
         return "origin" if "origin" in remotes else remotes[0]
     if not remotes:
-        raise XexpError("this repository has no git remote to push to", "git remote add origin URL")
-    raise XexpError(f"several git remotes: {', '.join(remotes)}", "choose one: --remote NAME")
+        raise XexpError("this repository has no git remote", "git remote add origin URL")
+    chosen = "choose one: git config remote.pushDefault NAME"  # in every verb, whatever its option
+    raise XexpError(f"several git remotes: {', '.join(remotes)}", chosen)
 
 
 def _escaped(text: str) -> str:

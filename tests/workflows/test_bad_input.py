@@ -312,9 +312,11 @@ def test_a_closed_pipe_is_silent(ready: Repo) -> None:
 
 def test_push_without_a_remote(ready: Repo) -> None:
     err = refused(ready, "tag", "--push")
-    assert err == (
-        "fatal: this repository has no git remote to push to\nhint: git remote add origin URL\n"
-    )
+    assert err == ("fatal: this repository has no git remote\nhint: git remote add origin URL\n")
+    for name in ("one", "two"):  # push names a DVC remote by --remote, pull a git one by none
+        ready.git("remote", "add", name, "nowhere")
+    for verb in (("tag", "--push"), ("pull",)):
+        assert "hint: choose one: git config remote.pushDefault NAME\n" in refused(ready, *verb)
 
 
 def test_push_to_a_remote_that_cannot_be_reached(ready: Repo, tmp_path: Path) -> None:
