@@ -243,17 +243,6 @@ PARAMS = "model: softmax\nlr: 0.1\nepochs: 3\nbatch_size: 32\nseed: 7\n"
 METRICS = '{"f1": 0.81, "loss": 0.42}\n'
 GITIGNORE = "__pycache__/\n*.pyc\n"
 
-MAKE_DVC = """
-from dvc.repo import Repo
-repo = Repo.init(".")
-with repo.config.edit("repo") as config:
-    config["remote"]["store"] = {"url": "../remote"}
-    config["core"]["remote"] = "store"
-with Repo(".") as repo:
-    repo.add(["data/train.csv"])
-    repo.push()
-"""
-
 
 @pytest.fixture(scope="session")
 def dvc_template(sealed: Path) -> Path:
@@ -270,7 +259,9 @@ def dvc_template(sealed: Path) -> Path:
     made.write("params.yaml", PARAMS)
     made.write("metrics.json", METRICS)
     made.write("data/train.csv", "x,y\n" + "".join(f"{i},{i % 3}\n" for i in range(200)))
-    made.python("-c", MAKE_DVC).good()
+    made.dvc_init()
+    made.dvc_add("data/train.csv")
+    made.dvc("push", "-q")
     made.commit("first")
     return folder
 
@@ -309,13 +300,6 @@ for lr in (0.01, 0.1, 1.0):
 pathlib.Path("models/production/model.bin").write_bytes(random.randbytes(5000))
 """
 
-ADD_TRAINED = """
-from dvc.repo import Repo
-with Repo(".") as repo:
-    repo.add(["results/experiments.db", "models/production/model.bin"], relink=False)
-    repo.push()
-"""
-
 
 @pytest.fixture(scope="session")
 def trained_template(dvc_template: Path, sealed: Path) -> Path:
@@ -325,7 +309,8 @@ def trained_template(dvc_template: Path, sealed: Path) -> Path:
     made = copy_template(dvc_template, folder)
     made.write("train.py", textwrap.dedent(TRAIN).lstrip())
     made.python("train.py").good()
-    made.python("-c", ADD_TRAINED).good()
+    made.dvc_add("results/experiments.db", "models/production/model.bin")
+    made.dvc("push", "-q")
     made.commit("train")
     return folder
 

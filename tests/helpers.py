@@ -295,6 +295,14 @@ class Repo:
         """Standard output of ``dvc ARGS``, in this process: a new one takes a second."""
         return dvc_inside(*args, cwd=self.path).good().out
 
+    def dvc_init(self) -> None:
+        """DVC's ``init``, in this process, with the folder ``remote`` beside this one as its remote."""
+        from dvc.repo import Repo as Dvc
+
+        with _inside(self.path, ["dvc"]), Dvc.init(".") as dvc, dvc.config.edit("repo") as config:
+            config["remote"]["store"] = {"url": "../remote"}
+            config["core"]["remote"] = "store"
+
     def dvc_add(self, *paths: str) -> None:
         """DVC's ``add``, in this process, that leaves the files as they are (no link to the cache)."""
         from dvc.repo import Repo as Dvc

@@ -29,8 +29,7 @@ def pair_template(trained_template: Path, sealed: Path) -> Path:
 @pytest.fixture
 def pair(pair_template: Path, tmp_path: Path) -> tuple[Repo, Repo]:
     ann = copy_template(pair_template, tmp_path)
-    for name in ("origin", "mate"):
-        run("cp", "-r", pair_template / name, tmp_path, cwd=tmp_path).good()
+    run("cp", "-r", pair_template / "origin", pair_template / "mate", tmp_path, cwd=tmp_path).good()
     bob = Repo(tmp_path / "mate", ann.remote)
     bob.git("remote", "set-url", "origin", "../origin")
     return ann, bob
