@@ -75,6 +75,9 @@ def test_a_sparse_checkout_records_what_the_commit_has(tagged: Repo) -> None:
         "data/.gitignore", "data/train.csv.dvc"
     ]  # fmt: skip
     tagged.xexp("run", "--dirty", "--", "true").good()
+    tagged.git("sparse-checkout", "set", "--no-cone", "/*", "!/data", "!/params.yaml")
+    planned = tagged.xexp("tag", "--dry-run").good()
+    assert "left out of this sparse checkout, so not on record: params.yaml" in planned.err
 
 
 def test_a_partial_clone_without_its_remote(tagged: Repo, tmp_path: Path) -> None:

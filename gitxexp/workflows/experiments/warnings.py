@@ -33,6 +33,8 @@ def of(
         yield f"not in the work tree, and taken as the last commit has it: {names} (dvc pull)"
     if staged:
         yield f"staged, and not part of the snapshot: {', '.join(staged)}"
+    if left_out := _left_out(project):
+        yield f"left out of this sparse checkout, so not on record: {some(left_out, 3)}"
     yield from collected.notes
     if collected.run is not None:
         yield from _end(collected.run)
@@ -50,6 +52,15 @@ def of(
         if (project.top / database).is_file() and not _is_tracked(project, database, payload):
             add = project.typed(database)
             yield f"{database} is tracked by neither git nor DVC: dvc add {add}"
+
+
+def _left_out(project: Project) -> list[str]:
+    """The files of parameters and metrics that a sparse checkout keeps out of the work tree."""
+    config = project.config
+    names = (*config.params_files, *config.metrics_files)
+    missing = [f":(literal){name}" for name in names if not (project.top / name).exists()]
+    listed = project.at_top.fields("ls-files", "-t", "-z", "--", *missing) if missing else []
+    return [line[2:] for line in listed if line.startswith("S ")]
 
 
 def _end(run: Run) -> Iterable[str]:
