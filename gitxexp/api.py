@@ -7,7 +7,7 @@ What a verb needs is imported when it is called: a training script that asks for
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -565,7 +565,7 @@ class Repository:
         from gitxexp.workflows.sweeps.sweep import sweep
 
         request = SweepRequest(
-            command=self._sweep_words(command, grid, file), axes=_axes(grid), file=_path(file),
+            axes=_axes(grid), command=self._sweep_words(command, grid, file), file=_path(file),
             zipped=zipped, sample=sample, seed=seed, metric=metric, jobs=jobs, timeout=timeout,
             retries=retries, gpus=tuple(gpus), force=force, retry_failed=retry_failed, engine=engine,
             sampler=sampler, trials=trials, keep=keep, everything=include_modified, clone=clone,
@@ -595,7 +595,7 @@ class Repository:
         from gitxexp.workflows.sweeps.plan import SweepRequest, plan
 
         request = SweepRequest(
-            command=self._sweep_words(command, grid, file), axes=_axes(grid), file=_path(file),
+            axes=_axes(grid), command=self._sweep_words(command, grid, file), file=_path(file),
             zipped=zipped, sample=sample, seed=seed, sampler=sampler, trials=trials,
             everything=include_modified, force=force, retry_failed=retry_failed,
         )  # fmt: skip
@@ -1624,8 +1624,15 @@ def _last_change(project: Project, paths: set[str]) -> str:
 
 
 def _axes(grid: Mapping[str, Sequence[Any]] | None) -> tuple[Axis, ...]:
+    """Raises UsageError for values that are no sequence; a text is one value, not its letters."""
     from gitxexp.workflows.sweeps.grid import Axis
 
+    for name, values in (grid or {}).items():
+        if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+            raise UsageError(
+                f"the grid has {name}={values!r}: each parameter needs a list of values",
+                f"for one value: {{'{name}': [{values!r}]}}",
+            )
     return tuple(Axis(name, tuple(values)) for name, values in (grid or {}).items())
 
 

@@ -134,8 +134,9 @@ def test_rows_of_one_run_in_two_tables(repo: Repo, clock: Clock) -> None:
     with sqlite3.connect(repo / "r.db") as con:
         for table, ids in (("scores", ("m-1", "m-2")), ("steps", ("p-1", "p-1", "p-2"))):
             con.execute(f"CREATE TABLE {table} (track_id TEXT, timestamp TEXT, loss REAL)")
-            rows = [(id, 1 / at) for at, id in enumerate(ids, 1)]
-            con.executemany(f"INSERT INTO {table} VALUES (?, '2026-01-01', ?)", rows)
+            when = "2026-01-01" if table == "scores" else ""
+            rows = [(id, when, 1 / at) for at, id in enumerate(ids, 1)]
+            con.executemany(f"INSERT INTO {table} VALUES (?, ?, ?)", rows)
     con.close()
     experiments.tag(repo, clock, "e0.1.0", run="m-1", results="r.db", table="scores")
     experiments.tag(repo, clock, "e0.2.0", run="m-2", results="r.db", table="scores")
@@ -143,7 +144,7 @@ def test_rows_of_one_run_in_two_tables(repo: Repo, clock: Clock) -> None:
     several = [RowsFound("r.db", "steps", run, 1) for run in ("p-2", "p-3")]
     several.append(RowsFound("r.db", "scores", "m-2", 1))
     write(Project.open(repo.path), [
-        RunRecord("r-1", "done", version="e0.1.0", tables=tuple(one)),
+        RunRecord("r-1", "done", version="e0.1.0", tables=tuple(one), ended="2026-01-02T03:04:05Z"),
         RunRecord("r-2", "done", version="e0.2.0", tables=tuple(several)),
     ])  # fmt: skip
     newest, oldest = gitxexp.open(repo.path).experiments()
@@ -154,11 +155,27 @@ def test_rows_of_one_run_in_two_tables(repo: Repo, clock: Clock) -> None:
     assert {row["run"]: row["version"] for row in listed} == {
         "m-1": "e0.1.0", "p-1": "e0.1.0", "m-2": "e0.2.0", "p-2": None,
     }  # fmt: skip
+    dates = {row["run"]: row["date"] for row in listed}
+    assert dates["p-1"].startswith("2026-01-02") and dates["p-2"] is None  # that of the record
     project = Project.open(repo.path)  # the browser and the report draw the curves of both
     row = next(row for row in every_row(project, runs=False) if row.field("version") == "e0.1.0")
     assert [run.id for run in logged(project, row)] == ["m-1", "p-1"]
     (curve,) = page(project, Request()).curves
     assert (curve.run, curve.metric, curve.total) == ("m-1", "loss", 2)
+
+
+def test_a_run_that_diverged(repo: Repo) -> None:
+    """NaN in a metrics file is a metric, not none."""
+    repo.xexp("init", "--no-dvc").good()
+    repo.write("metrics.json", '{"loss": NaN, "f1": 0.5, "note": "x"}')
+    repo.commit("results")
+    repo.xexp("tag", "-m", "x").good()
+    (one,) = gitxexp.open(repo.path).experiments()
+    assert repr(one.metrics) == "{'f1': 0.5, 'loss': nan}"
+    assert repo.xexp("sql", "SELECT text FROM metrics ORDER BY name").out == "text\n0.5\nnan\n"
+    assert "0 restored" in repo.xexp("registry", "rebuild").good().out
+    verified = repo.xexp("explore", "verify", "--json").json()
+    assert not verified[0]["wrong"], verified
 
 
 def test_what_one_has(tagged: Repo) -> None:
@@ -225,6 +242,9 @@ def test_a_function_is_a_command(trained: Repo, monkeypatch: pytest.MonkeyPatch)
         grid = {"unknown": [1]} if wrong is train else {}
         with pytest.raises(gitxexp.XexpError, match=said):
             project.sweep(wrong, {"lr": [1], **grid})
+    for one in ("abc", 0.1):  # neither letters, nor an error of Python
+        with pytest.raises(gitxexp.XexpError, match="needs a list of values"):
+            project.sweep(train, {"lr": one})  # type: ignore[dict-item]
     with pytest.raises(gitxexp.XexpError, match="whole command"):
         project.run(train, "more")
 

@@ -541,6 +541,22 @@ def _sql(value: Any) -> Any:
     return value if isinstance(value, int | float | str) else json.dumps(value)
 
 
+def same(one: Any, other: Any) -> bool:
+    """Whether two payloads, or values of them, are equal; NaN is equal to NaN, which Python's is not."""
+    return bool(one == other) or bool(_with_nan(one) == _with_nan(other))
+
+
+def _with_nan(value: Any) -> Any:
+    if isinstance(value, float) and value != value:
+        return _NAN
+    if isinstance(value, Mapping):
+        return {name: _with_nan(item) for name, item in value.items()}
+    return [_with_nan(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+_NAN = object()
+
+
 def _metric(value: Any) -> Any:
     if not isinstance(value, str):
         return value

@@ -391,7 +391,12 @@ def _file_metrics(top: Path, config: Config, without: Container[str] = ()) -> di
         stem = name.rpartition(".")[0].replace("/", ".")
         for metric, value in numbers.items():
             metrics[metric if files[metric] == 1 else f"{stem}.{metric}"] = value
-    return {name: value for name, value in metrics.items() if is_number(value)}
+    return {name: value for name, value in metrics.items() if _is_metric(value)}
+
+
+def _is_metric(value: Any) -> bool:
+    """Whether a value of a metrics file is a number; the NaN of a run that diverged is one."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def metrics_files(config: Config) -> list[str]:
@@ -410,7 +415,7 @@ def _declared_metrics(top: Path, name: str) -> dict[str, Any]:
         note(f"{name} is declared as metrics and is not here: dvc pull")
         return {}
     try:
-        return {k: v for k, v in flatten(read_metrics(file)).items() if is_number(v)}
+        return {k: v for k, v in flatten(read_metrics(file)).items() if _is_metric(v)}
     except XexpError as error:
         note(f"{error.message}; it is declared as metrics")
         return {}

@@ -27,7 +27,9 @@ def rebuild(project: Project, *, wait: bool = True) -> Rebuilt:
     project.require_set_up(registry=False)
     known = project.registry.rows()
     tagged = {e.name: _merged(known.get(e.name), e) for e in project.tags_of_all().experiments}
-    stale = [name for name, found in tagged.items() if _stored(found) != known.get(name)]
+    stale = [
+        name for name, found in tagged.items() if not registry.same(_stored(found), known.get(name))
+    ]
     if stale or not project.registry.path.exists():
         with project.operation("registry rebuild", wait=wait) as running:
             running.save_file(project.registry.path, renamed=True)

@@ -207,7 +207,7 @@ def _runs(project: Project, known: Sequence[Experiment], newest: int | None = No
         fields = {
             "run": run.id,
             "version": experiment.name if experiment else (run.versions or (None,))[-1],
-            "date": when.seconds if when.rank == 2 else None,
+            "date": when.seconds if when.rank == 2 else _ended(own),
             "label": experiment.payload.labels if experiment else (),
             "text": experiment.payload.text or None if experiment else None,
             "commit": run.commits[-1] if run.commits else None,
@@ -223,6 +223,13 @@ def _runs(project: Project, known: Sequence[Experiment], newest: int | None = No
     if not records:
         return runs
     return sorted(runs, key=lambda row: -(row.field("date") or 0.0))
+
+
+def _ended(own: Sequence[RunRecord]) -> float | None:
+    """When a run ended of which the tracker has no time."""
+    from gitxexp.workflows.runs import record  # late, as above
+
+    return record.seconds_of(own[0].ended or own[0].started) if own else None
 
 
 def _of_record(one: RunRecord | None) -> dict[str, Any]:

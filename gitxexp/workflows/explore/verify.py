@@ -18,6 +18,7 @@ from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.text import some
 from gitxexp.repository.config_hash import config_hash, flatten
+from gitxexp.repository.registry import same
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tag_message import Payload
 from gitxexp.repository.tags import Experiment
@@ -212,7 +213,7 @@ class _Check:
         if row is None:
             return Claim("registry", Verdict.UNKNOWN, "no row: git xexp registry rebuild")
         names = ("config_hash", "data", "run", "params", "metrics", "artifacts")
-        other = [name for name in names if _value(row, name) != _value(payload, name)]
+        other = [name for name in names if not same(_value(row, name), _value(payload, name))]
         if other:
             return Claim("registry", Verdict.WRONG, f"its row has another {some(other, 3)}")
         return Claim("registry", Verdict.HOLDS)
