@@ -166,8 +166,16 @@ def _hint(said: str, first: str, place: Sequence[str], columns: Names) -> str | 
     if "must appear in the GROUP BY" in first:
         return said.split("\n")[1]
     if first.startswith("syntax error") and len(place) > 1:
-        return _misspelt(place[0], place[1])
+        return _unquoted(place[0], place[1]) or _misspelt(place[0], place[1])
     return None
+
+
+def _unquoted(line: str, marks: str) -> str | None:
+    """Return the name at the position as it is to be quoted, if it is of a table at a version."""
+    at = marks.find("^")
+    named = (found for found in re.finditer(r"[\w./-]+@[\w./~^@{}-]+", line) if "'" not in found[0])
+    found = next((found for found in named if found.start() <= at < found.end()), None)
+    return f'a table at a version goes in double quotes: "{found[0]}"' if found else None
 
 
 def _misspelt(line: str, marks: str) -> str | None:

@@ -277,6 +277,7 @@ def test_errors_point_at_the_word(tagged: Repo) -> None:
         ('SELECT 1 FROM predictions WHERE track_id = "run"', '"run"', "single quotes: 'run'"),
         ("FROM predicitons", "predicitons", "predictions"),
         ("SELECT lenght(track_id) FROM predictions", "lenght(track_id)", "length"),
+        ("FROM predictions@HEAD~1 LIMIT 1", "@", 'double quotes: "predictions@HEAD~1"'),
         ("FROM all_version('predictions')", "all_version('predictions')", "all_versions"),
         ("SELECT * EXCLUDE (trackid) FROM predictions", "trackid", "track_id"),
         ("PIVOT predictions ON lrr", "lrr", "lr"),
