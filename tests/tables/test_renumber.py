@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -20,9 +21,9 @@ from gitxexp.tables.sqlite.merge import merge_files
 Row = tuple[int, int | None, str]
 
 
-def write(path: Path, rows: Sequence[Row]) -> Path:
+def write(path: Path, rows: Sequence[Row], up: str = "INTEGER REFERENCES t (id)") -> Path:
     with closing(sqlite3.connect(path)) as con:
-        con.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, up INTEGER REFERENCES t (id), name)")
+        con.execute(f"CREATE TABLE t (id INTEGER PRIMARY KEY, up {up}, name TEXT)")
         con.executemany("INSERT INTO t VALUES (?, ?, ?)", rows)
         con.commit()
     return path
@@ -73,3 +74,41 @@ def test_duckdb_refuses_numbers_that_others_refer_to(tmp_path: Path, policy: Any
     merge_duckdb(target, [source], options=MergeOptions(**policy))
     with duckdb.connect(str(target)) as con:
         assert con.execute('SELECT * FROM "a b" ORDER BY 1').fetchall() == [(1, "a"), (2, "b")]
+
+
+#: A row that has to move is like another row of its own source.
+TAKEN: list[list[list[Row]]] = [
+    [[(1, None, "a"), (2, None, "b")], [(1, None, "b"), (2, None, "b")]],
+    [[(6, None, "q")], [(1, None, "z"), (6, None, "z")], [(1, None, "x")]],
+]
+
+
+@pytest.mark.parametrize("merge", [merge_files, merge_duckdb])
+@pytest.mark.parametrize("policy", [{"renumber": True}, {"on_conflict": OnConflict.BOTH}])
+def test_each_row_is_there_as_often_as_in_any_input(
+    tmp_path: Path, merge: Any, policy: Any
+) -> None:
+    chance = random.Random(1)
+    drawn = [
+        [
+            [
+                (n, None, chance.choice("xyz"))
+                for n in chance.sample(range(1, 8), chance.randint(2, 6))
+            ]
+            for _ in range(2 + at % 2)
+        ]
+        for at in range(8)
+    ]
+    for at, inputs in enumerate([*TAKEN, *drawn]):
+        paths = [write(tmp_path / f"{at}-{of}.db", rows, "TEXT") for of, rows in enumerate(inputs)]
+        out = tmp_path / f"{at}-out.db"
+        report = merge(paths[0], paths[1:], out, MergeOptions(fill=False, **policy))
+        with closing(sqlite3.connect(out)) as con:
+            held = con.execute("SELECT * FROM t").fetchall()
+        assert set(inputs[0]) <= set(held)
+        names = Counter(row[2] for row in held)
+        for rows in inputs:
+            assert not Counter(row[2] for row in rows) - names
+        table = report.tables[0]
+        assert table.here + table.new == len(held)
+        assert table.new + table.identical == table.incoming == sum(map(len, inputs[1:]))

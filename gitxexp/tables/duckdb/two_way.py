@@ -290,11 +290,16 @@ def _bad_rows(work: _Keyed, where: str) -> str:
     )
 
 
-def _sides(work: _Keyed, condition: str = "true") -> list[str]:
-    return [
-        _bad_rows(work, f"xexp_side = {i} AND {condition}")
-        for i in range(1, len(work.table.others) + 1)
-    ]
+def _same_rows(work: _Keyed, side: int) -> str:
+    """The rows of one side that the result has under their own key."""
+    same = " AND ".join(f"groups.{quote(k)} = rows.{quote(k)}" for k in work.key)
+    differs = ["groups.xexp_bad"]
+    for index, name in enumerate(work.cells):
+        differs += _unlike(work, name, f"groups.v{index}", f"rows.{quote(name)}")
+    return (
+        f"SELECT rows.* FROM {work.rows} AS rows JOIN {work.groups} AS groups ON {same} "
+        f"WHERE rows.xexp_side = {side} AND NOT ({' OR '.join(differs)})"
+    )
 
 
 def _apart(work: _Keyed) -> list[Fresh]:
@@ -304,7 +309,8 @@ def _apart(work: _Keyed) -> list[Fresh]:
         return _renumbered(work)
     exact = marks(columns, collated(work.table))
     ours = _bad_rows(work, "xexp_side = 0")
-    return [missing_rows(work.session, columns, ours, _sides(work), exact, list(columns))]
+    sides = [_bad_rows(work, f"xexp_side = {i}") for i in range(1, len(work.table.others) + 1)]
+    return [missing_rows(work.session, columns, ours, sides, exact, list(columns))]
 
 
 def _renumbered(work: _Keyed) -> list[Fresh]:
@@ -315,13 +321,22 @@ def _renumbered(work: _Keyed) -> list[Fresh]:
         f"SELECT * FROM ({_bad_rows(work, 'true')}) QUALIFY "
         f"row_number() OVER (PARTITION BY {quote(key)} ORDER BY xexp_pos) = 1",
     )
-    rest = f"xexp_pos NOT IN (SELECT xexp_pos FROM {first})"
     columns = {name: kind for name, kind in table.columns.items() if name != key}
-    known = f"SELECT {listed(tuple(columns))} FROM {first}"
+    cells = listed(tuple(columns))
+    held = [
+        f"SELECT {cells} FROM {first}",
+        f"SELECT {cells} FROM (SELECT {_merged(work)} FROM {work.groups} AS groups WHERE NOT xexp_bad)",
+    ]
     if table.ours:
-        known += f" UNION ALL SELECT {listed(tuple(columns))} FROM ({table.ours.query})"
+        held.append(
+            f"SELECT {cells} FROM ({table.ours.query}) ANTI JOIN {work.groups} USING ({quote(key)})"
+        )
+    sides = [
+        f"{_bad_rows(work, f'xexp_side = {i}')} UNION ALL {_same_rows(work, i)}"
+        for i in range(1, len(table.others) + 1)
+    ]
     exact = marks(columns, collated(table))
-    fresh = missing_rows(session, columns, known, _sides(work, rest), exact, list(columns))
+    fresh = missing_rows(session, columns, " UNION ALL ".join(held), sides, exact, list(columns))
     every = [side.query for side in (*table.others, *([table.ours] if table.ours else []))]
     top = " UNION ALL ".join(f"SELECT max({quote(key)}) AS n FROM ({query})" for query in every)
     number = f"(SELECT max(n) FROM ({top})) + row_number() OVER ()"
