@@ -197,6 +197,13 @@ class Database:
         out = self.session.scratch / "result.parquet"
         query = statement.text.strip().rstrip(";")
         with self._explained():
+            wide = [
+                f"{quote(name)}::DECIMAL(38, 0) AS {quote(name)}"
+                for name, kind in self.session.describe(f"({query}\n)").items()
+                if kind in ("HUGEINT", "UHUGEINT")  # DuckDB itself would write DOUBLE
+            ]
+            if wide:
+                query = f"SELECT * REPLACE ({', '.join(wide)}) FROM ({query}\n)"
             self.session.connection.execute(
                 f"COPY ({query}\n) TO {text(str(out))} (FORMAT parquet)"
             )

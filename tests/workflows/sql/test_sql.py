@@ -52,6 +52,9 @@ def test_tables_and_forms(repo: Repo, clock: Clock) -> None:
     out = repo / "out.parquet"
     repo.xexp("sql", f"-- the best\n{asked};", "--parquet", out).good()
     assert duckdb.sql(f"FROM '{out}'").fetchall() == [tuple(row.values()) for row in rows]
+    large = "SELECT sum(n) AS n, -1 AS one FROM (VALUES (9007199254740993), (0)) AS t(n)"
+    repo.xexp("sql", large, "--parquet", out).good()
+    assert duckdb.sql(f"FROM '{out}'").fetchall() == [(9007199254740993, -1)]
     stream = subprocess.run(
         ["git-xexp", "sql", asked, "--arrow"], cwd=repo.path, check=True, capture_output=True
     )
