@@ -16,7 +16,7 @@ from gitxexp.common.sqlite import quote
 from gitxexp.tables.rules import stamps_of
 from gitxexp.tables.sqlite.schema import Column, Table
 
-COLUMNS = 4  #: the first ones: run and time are usually there
+COLUMNS = 3  #: the first ones: run and time are usually there
 SHORTEST = 4  #: bytes; shorter ones are on most pages by chance
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import random
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -148,14 +149,17 @@ def test_what_is_not_in_the_row_itself_is_not_sought(
 
 
 def test_pages_of_no_tree_end_a_search() -> None:
-    def block(*starts: int) -> SimpleNamespace:
+    def window(*starts: int) -> mmap.mmap:
         data = b"".join(bytes([first]).ljust(512, b"-") for first in starts)
-        return SimpleNamespace(block=data, count=len(data), has=lambda word: word in data)
+        part = mmap.mmap(-1, len(data))
+        part[:] = data
+        return part
 
     search = raw_pages.Search([b"word".hex()], SimpleNamespace(size=512, count=6400))  # type: ignore[arg-type]
-    search.look(block(83, 13, 5))
+    search.look(window(83, 13, 5), 1)
+    search.look(window(0, 13, 5), raw_pages.LOCKS // 512 + 1)
     assert not search.failed
-    search.look(block(13, 0))
+    search.look(window(13, 0), 4)
     assert search.failed
 
 
