@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import itertools
+import json
 import os
 import shutil
 import sqlite3
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 
 from gitxexp.tables.duckdb import partition
 from gitxexp.tables.duckdb import rows as whole
+from gitxexp.tables.sqlite import raw_pages
 
 Row = Mapping[str, Any]
 Types = Mapping[str, str]
@@ -225,3 +227,9 @@ def tables(draw: st.DrawFn, schema: Types, most_rows: int = 8) -> tuple[dict[str
     few = draw(st.lists(row, max_size=most_rows))
     rows = draw(st.lists(st.sampled_from(few), max_size=most_rows)) if few else []
     return {c: schema[c] for c in names}, [*few, *rows]
+
+
+def in_process(what: str, task: Any, more: Callable[[], Any] = lambda: None) -> str:
+    """What the process that reads raw files would print."""
+    assert what == "read"
+    return json.dumps(raw_pages.read(task, more))

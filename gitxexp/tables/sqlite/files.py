@@ -12,8 +12,8 @@ import sqlite3
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from gitxexp.common.dataclass import dataclass
@@ -63,17 +63,30 @@ def _command(*arguments: str) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", _START, str(Path(__file__).parents[3]), *arguments]
 
 
-def child(what: str, task: object) -> str:
-    """Return what the process printed; raises OSError with the system's message if it cannot read."""
-    done = subprocess.run(
-        _command(what), input=json.dumps(task), capture_output=True, text=True, check=False
-    )
-    if done.returncode == 3:
-        number, _, name = done.stderr.strip().partition(" ")
+def child(what: str, task: object, more: Callable[[], object] = lambda: None) -> str:
+    """Return what the process printed. It begins with ``task``; what ``more`` returns comes after.
+
+    Raises OSError with the system's message if it cannot read.
+    """
+    with subprocess.Popen(
+        _command(what), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        try:
+            with suppress(BrokenPipeError):  # it says why
+                process.stdin.write(json.dumps(task) + "\n")
+                process.stdin.flush()
+            answer, said = process.communicate(json.dumps(more()))
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode == 3:
+        number, _, name = said.strip().partition(" ")
         raise OSError(int(number), os.strerror(int(number)), name)
-    if done.returncode:
+    if process.returncode:
         raise OSError(errno.EIO, "a helper process failed")
-    return done.stdout
+    return answer
 
 
 def read_headers(paths: Sequence[Path]) -> list[Header]:

@@ -106,14 +106,18 @@ class Copies:
             for (a, b), task in tasks.items()
             if task["roots"]
         ]
-        prefixes = self._prefixes(held, searched)
         paths = [str(f.raw or f.path) for f in self.files] if asked else [str(self.files[0].raw)]
         if out is None and not asked:
             return
         are = [checked.identity_of(Path(path)) for path in paths]
-        words = [[p.word.hex() for p in shared] for shared in prefixes.values()]
         task = {"files": paths, "are": are, "out": str(out) if out else None, "pairs": asked}
-        answer = json.loads(child("read", task | {"words": words}))
+        prefixes: dict[tuple[int, str], tuple[Prefix, ...]] = {}
+
+        def words() -> list[list[str]]:
+            prefixes.update(self._prefixes(held, searched))
+            return [[p.word.hex() for p in shared] for shared in prefixes.values()]
+
+        answer = json.loads(child("read", task, words))
         for pages, tables in zip(asked, answer["pairs"], strict=True):
             pair = int(str(pages["a"])), int(str(pages["b"]))
             self.found[pair] = {n: Apart(*parts) for n, parts in (tables or {}).items()}

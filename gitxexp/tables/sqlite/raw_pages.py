@@ -62,7 +62,10 @@ class Task(TypedDict):
     are: list[list[int] | None]  #: device and inode that a file must have; None if any will do
     out: str | None
     pairs: list[Pair]
-    words: list[list[str]]  #: hexadecimal; rows of the first file with all of one list are sought
+
+
+#: Lists of words in hexadecimal; rows of the first file with all of one list are sought.
+Words = Callable[[], list[list[str]] | None]
 
 
 def _clone(src: int, dst: int) -> bool:
@@ -239,7 +242,7 @@ class Copy(Thread):
 def search_through(file: FileIO, searches: Sequence[Search], turn: int) -> None:
     """Search every other part of a file. It is mapped, which takes half the time of reading it."""
     try:
-        size = os.fstat(file.fileno()).st_size
+        size = os.fstat(file.fileno()).st_size if searches else 0
         for at in range(turn * WINDOW, size, 2 * WINDOW):
             length = min(WINDOW, size - at)
             with mmap.mmap(file.fileno(), length, access=mmap.ACCESS_COPY, offset=at) as window:
@@ -251,42 +254,45 @@ def search_through(file: FileIO, searches: Sequence[Search], turn: int) -> None:
             search.failed = True
 
 
-def read_through(task: Task, pairs: list[Comparison], searches: list[Search]) -> None:
-    """Copy the first file to ``out`` and, beside that, settle ``pairs`` and ``searches``."""
+def compare_through(files: Sequence[FileIO], pairs: Sequence[Comparison]) -> None:
+    """Settle ``pairs``; every file is read at most once."""
+    readers = [Reader(file) for file in files]
+    while any(p.open for p in pairs):
+        for i in {i for p in pairs if p.open for i in (p.a, p.b)}:
+            readers[i].more()
+        for pair in pairs:
+            if pair.open:
+                pair.look(readers[pair.a], readers[pair.b])
+
+
+def read(task: Task, words: Words) -> dict[str, object]:
+    """Copy the first file to ``out``, compare and explain every pair, and search the first file.
+
+    ``words`` is called when the copy has begun.
+    """
     out = task["out"]
     with ExitStack() as stack:
-        readers = [Reader(stack.enter_context(FileIO(path))) for path in task["files"]]
-        for reader, path, wanted in zip(readers, task["files"], task["are"], strict=True):
-            info = os.fstat(reader.file.fileno())
+        opened = [stack.enter_context(FileIO(path)) for path in task["files"]]
+        for file, path, wanted in zip(opened, task["files"], task["are"], strict=True):
+            info = os.fstat(file.fileno())
             if wanted not in (None, [info.st_dev, info.st_ino]):
                 raise OSError(errno.ESTALE, "replaced", path)
         if out:
             target = stack.enter_context(FileIO(out, "r+"))
-            copy = Copy(readers[0].file.fileno(), target.fileno())
+            copy = Copy(opened[0].fileno(), target.fileno())
             copy.start()
-        while any(p.open for p in pairs):
-            for i in {i for p in pairs if p.open for i in (p.a, p.b)}:
-                readers[i].more()
-            for pair in pairs:
-                if pair.open:
-                    pair.look(readers[pair.a], readers[pair.b])
-        if searches:
-            # While the system copies, the first of two threads has a processor of its own.
-            second = Thread(target=search_through, args=(readers[0].file, searches, 1), daemon=True)
-            second.start()
-            search_through(readers[0].file, searches, 0)
-            second.join()
+        lists = words() or []
+        files = [Pages(path) for path in task["files"]] if task["pairs"] or lists else []
+        pairs = [Comparison(p["a"], p["b"], files[p["a"]].size, p["alike"]) for p in task["pairs"]]
+        compare_through(opened, pairs)
+        searches = [Search(each, files[0]) for each in lists]
+        # Of two threads one has a processor of its own while the system copies.
+        second = Thread(target=search_through, args=(opened[0], searches, 1), daemon=True)
+        second.start()
+        search_through(opened[0], searches, 0)
+        second.join()
         if out:
             copy.end()
-
-
-def read(task: Task) -> dict[str, object]:
-    """Copy, compare and explain every pair of the task, and search the first file."""
-    asked = task["pairs"] or task["words"]
-    files = [Pages(path) for path in task["files"]] if asked else []
-    pairs = [Comparison(p["a"], p["b"], files[p["a"]].size, p["alike"]) for p in task["pairs"]]
-    searches = [Search(words, files[0]) for words in task["words"]]
-    read_through(task, pairs, searches)
     found: list[object] = []
     for pair, of in zip(pairs, task["pairs"], strict=True):
         two = files[pair.a], files[pair.b]
@@ -402,9 +408,10 @@ def main(arguments: list[str]) -> int:
     """Run ``headers`` or ``read``; exit 0, or 3 with the system's error number and file on stderr."""
     try:
         if arguments[0] == "headers":
-            json.dump([header(path) for path in json.load(sys.stdin)], sys.stdout)
+            json.dump([header(path) for path in json.loads(sys.stdin.readline())], sys.stdout)
         else:
-            json.dump(read(json.load(sys.stdin)), sys.stdout)
+            task = json.loads(sys.stdin.readline())
+            json.dump(read(task, lambda: json.load(sys.stdin)), sys.stdout)
     except OSError as error:
         print(error.errno or 5, error.filename or "", file=sys.stderr)
         return 3

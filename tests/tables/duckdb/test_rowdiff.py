@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import random
 import shutil
 import sqlite3
@@ -22,10 +21,10 @@ from hypothesis import strategies as st
 from gitxexp.common.errors import XexpError
 from gitxexp.tables.row_changes import RowChange, TableDiff, pair
 from gitxexp.tables.row_diff import diff_files
-from gitxexp.tables.sqlite import pages, raw_pages, row_diff
+from gitxexp.tables.sqlite import pages, row_diff
 from gitxexp.tables.sqlite.pages import stage_ranges
 from gitxexp.tables.textconv import sqlite_key, sqlite_tables, textconv
-from tests.tables.support import Row, bag, budget, digest, mark, schemas, tables, write
+from tests.tables.support import Row, bag, budget, digest, in_process, mark, schemas, tables, write
 
 KINDS = ("parquet", "duckdb", "db")
 
@@ -181,7 +180,7 @@ def test_pages_and_sql_give_the_same_difference(tmp_path: Path, monkeypatch: Any
             patch.setattr(row_diff, "stage_ranges", watched)
             patch.setattr(pages, "SMALLEST", 0)
             if seed > 2:  # the first ones by a process of its own, as always
-                patch.setattr(pages, "child", lambda what, task: json.dumps(raw_pages.read(task)))
+                patch.setattr(pages, "child", in_process)
             quick = diff_files(a, b)
         slow = diff_files(a, b)
         wanted = [plain(t) for t in slow]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 import random
 import sqlite3
@@ -19,6 +18,7 @@ from gitxexp.tables.sqlite.merge import merge_files
 from gitxexp.tables.sqlite.prefixes import Prefix
 from tests.tables import oracle
 from tests.tables.sqlite.test_two_way import assert_same, counted
+from tests.tables.support import in_process
 
 TABLE = "CREATE TABLE t (run TEXT, at, loss REAL, note TEXT, version TEXT)"
 
@@ -65,7 +65,7 @@ def test_bytes_and_rows_give_the_same(
 ) -> None:
     chance = random.Random(seed)
     monkeypatch.setattr(raw_pages, "MOST", 2)
-    monkeypatch.setattr(pages, "child", lambda what, task: json.dumps(raw_pages.read(task)))
+    monkeypatch.setattr(pages, "child", in_process)
     held = [row(chance, i // 60, i) for i in range(1200)]
     target = write(tmp_path / "t.db", held, chance.choice([512, 1024, 4096]))
     split = seed % 6 == 5
