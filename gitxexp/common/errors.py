@@ -7,8 +7,6 @@ plain "no".
 
 from __future__ import annotations
 
-import re
-
 from gitxexp.common.secrets import masked
 
 TYPE_CHECKING = False
@@ -156,7 +154,9 @@ class PushRejected(XexpError):
 
         The reasons are those of git's builtin/push.c, send-pack.c and receive-pack.c.
         """
-        return all(_OVERTAKEN.search(why) for why in self.first.values())
+        import re  # 3 ms, and every command imports this file
+
+        return all(re.search(_OVERTAKEN, why) for why in self.first.values())
 
     @property
     def advice(self) -> str:
@@ -174,7 +174,7 @@ class PushRejected(XexpError):
 
 
 #: Why git rejects a ref that somebody else pushed meanwhile.
-_OVERTAKEN = re.compile(
+_OVERTAKEN = (
     "^(fetch first|non-fast-forward|already exists|stale info|atomic transaction failed)$"
     "|reference already exists|lock ref|failed to update ref|incorrect old value"
 )
