@@ -26,6 +26,9 @@ from gitxexp.tables.duckdb import scan, source
 from gitxexp.tables.duckdb.scan import Part, Written
 from gitxexp.tables.duckdb.session import quote, text
 
+#: Batches of a row group: DuckDB takes a third less time to write eight at once than one by one.
+GROUP = 8
+
 _PACKAGES = ("adbc_driver_manager", "adbc_driver_sqlite", "duckdb")
 
 #: A literal of each kind. Texts travel as blobs: a column of texts would take everything.
@@ -147,5 +150,5 @@ def _copy(duckdb: Any, stream: Any, query: _Query, out: Path) -> None:
         con.register("share", stream)
         con.execute(
             f"COPY (SELECT {', '.join(values)} FROM share OFFSET {query.batch}) TO {text(str(out))} "
-            f"(FORMAT parquet, COMPRESSION uncompressed, ROW_GROUP_SIZE {query.batch})"
+            f"(FORMAT parquet, COMPRESSION uncompressed, ROW_GROUP_SIZE {GROUP * query.batch})"
         )
