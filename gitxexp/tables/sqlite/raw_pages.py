@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypedDict
 
@@ -217,21 +218,31 @@ class Search:
 
 
 class Copy(Thread):
-    """The copy of a file, made beside the comparison and flushed to disk while it is written."""
+    """The copy of a file, made beside the comparison. What is written goes to disk meanwhile, by a
+    thread of its own, because beginning that takes a third of the time of copying."""
 
     def __init__(self, source: int, target: int) -> None:
         super().__init__(daemon=True)
         self.source, self.target, self.flush = source, target, flusher(target)
+        self.parts: SimpleQueue[tuple[int, int] | None] = SimpleQueue()
         self.done = 0
         self.error: OSError | None = None
 
     def run(self) -> None:
+        written = Thread(target=self._flush, daemon=True)
+        written.start()
         try:
             if not _clone(self.source, self.target):
                 self._in_kernel()
                 self._by_reading()
         except OSError as error:
             self.error = error
+        self.parts.put(None)
+        written.join()
+
+    def _flush(self) -> None:
+        while part := self.parts.get():
+            self.flush(*part)
 
     def end(self) -> None:
         """Wait until it is whole. Raises OSError."""
@@ -256,7 +267,7 @@ class Copy(Thread):
                 left = left[n:]
 
     def _wrote(self, count: int) -> None:
-        self.flush(self.done, count)
+        self.parts.put((self.done, count))
         self.done += count
 
 
