@@ -23,6 +23,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
+from itertools import zip_longest
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -155,8 +156,8 @@ class Comparison:
         self.changed: set[int] = set()
         self.open, self.alike, self.page = alike, alike, 1
 
-    def look(self, one: mmap.mmap | None, two: mmap.mmap | None) -> None:
-        """Compare the next windows."""
+    def look(self, one: mmap.mmap | None, two: mmap.mmap | None) -> Iterator[None]:
+        """Compare the next windows, a chunk at each turn."""
         if one is None or two is None:
             self.open = False
             return
@@ -167,6 +168,7 @@ class Comparison:
                 for at in range(start, end, self.size):
                     if one[at : at + self.size] != two[at : at + self.size]:
                         self.changed.add(self.page + at // self.size)
+            yield
         self.page += n // self.size
         if len(self.changed) > EARLY and len(self.changed) > self.page // 2:
             self.open = self.alike = False
@@ -292,8 +294,9 @@ def compare_through(files: Sequence[FileIO], pairs: Sequence[Comparison]) -> Non
         with ExitStack() as stack:
             needed = {i for pair in going for i in (pair.a, pair.b)}
             windows = {i: stack.enter_context(mapped(files[i], at)) for i in needed}
-            for pair in going:
-                pair.look(windows[pair.a], windows[pair.b])
+            # In turn, so that a file of several pairs is read from memory once.
+            for _ in zip_longest(*(p.look(windows[p.a], windows[p.b]) for p in going)):
+                pass
         at += WINDOW
 
 
