@@ -60,8 +60,7 @@ def merge_keyed(
     if not feed.ranges:
         select += " " + feed.order()
     last = _last_row(con, feed.target)
-    alias = fold(feed.target.alias or "")
-    if renumbers(options, key.folded == (alias,)) and references(
+    if renumbers(options, _is_number(feed, key)) and references(
         con, feed.target.name, {fold(feed.target.name)}
     ):
         fresh(con, TAKEN, "id INTEGER PRIMARY KEY")
@@ -70,6 +69,11 @@ def merge_keyed(
     tally.new += added
     if added < offered:
         _compare(con, feed, key, options, write, offered, added, last)
+
+
+def _is_number(feed: Feed, key: Key) -> bool:
+    """Whether the key is the target's INTEGER PRIMARY KEY, which is its rowid."""
+    return key.folded == (fold(feed.target.alias or ""),)
 
 
 def _last_row(con: sqlite3.Connection, target: Table) -> int | None:
@@ -94,7 +98,7 @@ def _compare(
 
     Rows after ``last`` are those just added; they are left out if no other offered row has their key.
     """
-    alias = len(key.columns) == 1 and fold(key.columns[0]) == fold(feed.target.alias or "")
+    alias = _is_number(feed, key)
     once = renumbers(options, alias) or unique_on(con, feed, key)
     if once and last is not None:
         feed, offered, added = replace(feed, last=last), offered - added, 0
@@ -238,7 +242,7 @@ def _settle(
 ) -> None:
     """Resolve ``n`` keys in conflict as the options say, or record them."""
     tally, cells = write.account.of(feed.target.name), Cells(feed, options.fill)
-    alias = len(key.columns) == 1 and fold(key.columns[0]) == fold(feed.target.alias or "")
+    alias = _is_number(feed, key)
     if renumbers(options, alias):
         _renumber(con, feed, key, cells, write)
         return

@@ -103,13 +103,18 @@ def is_long(paths: list[Path]) -> bool:
     return any(len(r["c"][1] or "") > 9000 for p in paths for r in oracle.read(p)["t"].rows)
 
 
-def test_a_plain_copy_is_really_narrowed(tmp_path, by_pages):
-    target = build(tmp_path / "t.db", "INT PRIMARY KEY", 3000, 4096)
-    source = tmp_path / "s.db"
-    source.write_bytes(target.read_bytes())
-    with closing(sqlite3.connect(source)) as con:
+def with_a_row(path: Path, of: Path) -> Path:
+    """A copy of a file with one row more."""
+    path.write_bytes(of.read_bytes())
+    with closing(sqlite3.connect(path)) as con:
         con.execute("INSERT INTO t (k) VALUES (9999)")
         con.commit()
+    return path
+
+
+def test_a_plain_copy_is_really_narrowed(tmp_path, by_pages):
+    target = build(tmp_path / "t.db", "INT PRIMARY KEY", 3000, 4096)
+    source = with_a_row(tmp_path / "s.db", target)
     seen = by_pages()
     report = merge_files(target, [source])
     table = report.tables[0]
@@ -119,11 +124,7 @@ def test_a_plain_copy_is_really_narrowed(tmp_path, by_pages):
 
 def test_a_target_made_of_copies_counts_their_rows(tmp_path, by_pages):
     source = build(tmp_path / "a.db", "INT PRIMARY KEY", 3000, 4096)
-    grown = tmp_path / "b.db"
-    grown.write_bytes(source.read_bytes())
-    with closing(sqlite3.connect(grown)) as con:
-        con.execute("INSERT INTO t (k) VALUES (9999)")
-        con.commit()
+    grown = with_a_row(tmp_path / "b.db", source)
     seen = by_pages()
     report = merge_files(tmp_path / "new.db", [source, grown])
     counts = {t.name: (t.here, t.incoming, t.new, t.identical) for t in report.tables}
