@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import sqlite3
 import struct
+import subprocess
+import sys
+import textwrap
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -232,3 +235,35 @@ def test_a_process_with_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         con.commit()
     note = "t has text that is not UTF-8: its bytes are shown as \\xNN"
     assert written() == (["git-xexp"], [*packed[:-1], ["A\\xff", *packed[-1][1:]]], [note])
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_duckdb_is_imported_whole_only_where_it_must_be(missing: bool) -> None:
+    script = f"""
+        import sys, _duckdb
+
+        class Finder:
+            calls = 0
+            def find_spec(self, name, path=None, target=None):
+                if name == "duckdb._sources":
+                    Finder.calls += 1
+                    if Finder.calls == 1:
+                        raise ImportError(name)
+
+        if {missing}:
+            sys.meta_path.insert(0, Finder())
+        import adbc_driver_manager as driver, adbc_driver_sqlite
+        from gitxexp.tables.duckdb.core import core_with_arrow
+        connection = core_with_arrow().connect()
+        with (
+            adbc_driver_sqlite.connect() as database,
+            driver.AdbcConnection(database) as opened,
+            driver.AdbcStatement(opened) as statement,
+        ):
+            statement.set_sql_query("SELECT 1 UNION ALL SELECT 2")
+            connection.register("share", statement.execute_query()[0])
+            assert connection.execute("SELECT sum(a) FROM share AS s(a)").fetchone() == (3,)
+        whole = hasattr(sys.modules["duckdb"], "connect")
+        assert whole == ({missing} or not hasattr(_duckdb, "_set_arrow_sources"))
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=60)

@@ -23,6 +23,7 @@ from gitxexp.common import checked, sqlite
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.garbage import no_collection
 from gitxexp.tables.duckdb import scan, source
+from gitxexp.tables.duckdb.core import core_with_arrow
 from gitxexp.tables.duckdb.scan import Part, Written
 from gitxexp.tables.duckdb.session import quote, text
 
@@ -36,7 +37,12 @@ _LITERALS = {"integer": "0", "real": "0.0", "text": "x''", "blob": "x''"}
 
 #: When a value would be converted: in columns of blobs the driver refuses numbers, in those of numbers
 #: texts and blobs, and reals beside integers. SQLite sorts texts before blobs (datatype3.html, 4.1).
-_CONVERTED = {"real": "typeof({}) = 'integer'", "text": "{} >= x''", "blob": "{} < x''"}
+#: These are true of every other value; the first one mostly decides, and "+" keeps an index out of it.
+_KEPT = {
+    "real": "typeof({0}) <> 'integer'",
+    "text": "+{0} < x'' OR {0} IS NULL",
+    "blob": "+{0} >= x'' OR {0} IS NULL",
+}
 
 #: An error of SQLite's (sqlite.org/lang_corefunc.html, abs) that it cannot evaluate in advance.
 _STOP = "abs(-9223372036854775807 - (rowid = rowid))"
@@ -65,7 +71,8 @@ def write(path: Path, part: Part, out: Path) -> Written | None:
     try:
         import adbc_driver_manager
         import adbc_driver_sqlite
-        import duckdb
+
+        duckdb = core_with_arrow()
     except ImportError:
         return None
     try:
@@ -123,13 +130,9 @@ def _query(path: Path, part: Part) -> _Query | None:
                 seen[name] = first[0]
         batch = scan.group_size(con, part.table)
     kinds = {**declared, **seen}
-    converted = [
-        _CONVERTED[kind].format(values[name])
-        for name, kind in kinds.items()
-        if kind != "integer" and (kind, declared[name]) != ("real", "real")
-    ]
-    if converted:
-        rows += f" AND CASE WHEN {' OR '.join(converted)} THEN {_STOP} ELSE 1 END"
+    for name, kind in kinds.items():
+        if kind != "integer" and (kind, declared[name]) != ("real", "real"):
+            rows += f" AND ({_KEPT[kind].format(values[name])} OR {_STOP})"
     literals = ", ".join(f"{_LITERALS[kind]} AS c{at}" for at, kind in enumerate(kinds.values()))
     sql = (
         f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {batch}) "

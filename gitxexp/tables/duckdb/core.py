@@ -6,6 +6,9 @@ importlib.metadata, expressions and more. That takes three times as long, and no
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec
 from typing import Any
 
 
@@ -18,3 +21,22 @@ def core() -> Any:
 
         return duckdb
     return _duckdb
+
+
+def core_with_arrow() -> Any:
+    """Like :func:`core`, with what its connections need to read Arrow streams. Only for a process in
+    which nothing imports ``duckdb`` later."""
+    module = core()
+    spec = None if "duckdb" in sys.modules else find_spec("duckdb")
+    if spec is None or not hasattr(module, "_set_arrow_sources"):
+        return import_module("duckdb")
+    sys.modules["duckdb"] = module_from_spec(
+        spec
+    )  # not executed: a submodule only needs its folder
+    try:
+        module._set_arrow_sources(import_module("duckdb._sources"))
+    except Exception:  # these are names of one release
+        for name in [name for name in sys.modules if name.partition(".")[0] == "duckdb"]:
+            del sys.modules[name]
+        return import_module("duckdb")
+    return module
