@@ -322,6 +322,7 @@ o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	version	many'\'' ;;
 '\''explore show'\'') spec='\''o	--remote	-	once	Also query non-local remotes
+o	--md	-	once	Print Markdown, for a pull request
 o	--full	-	once	Print numbers with all digits
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Print only results and errors
@@ -339,7 +340,8 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	run	once'\'' ;;
-'\''explore columns'\'') spec='\''o	--json	-	once	Print JSON
+'\''explore columns'\'') spec='\''o	--md	-	once	Print Markdown tables
+o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Print only results and errors
 o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never

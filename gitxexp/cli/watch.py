@@ -18,10 +18,12 @@ def watch(state: Callable[[], object], draw: Callable[[], None], every: float = 
     another size; until Ctrl-C, which ends it and is no error.
 
     What cannot be read once it was drawn, such as a database that is being written to, is told of and
-    tried again. Raises XexpError where it cannot be drawn at first.
+    tried again. Raises XexpError where it cannot be drawn at first, and ClosedPipe once nobody reads
+    standard output any more, also where there is nothing new to write.
     """
     import shutil
 
+    wait = _waiting()
     last: object = None
     problem = ""
     try:
@@ -38,6 +40,26 @@ def watch(state: Callable[[], object], draw: Callable[[], None], every: float = 
                 if error.message != problem:
                     console.say(f"warning: {error.message}")
                 problem = error.message
-            time.sleep(every)
+            if wait(every):
+                raise streams.ClosedPipe
     except KeyboardInterrupt:
         return
+
+
+def _waiting() -> Callable[[float], bool]:
+    """Return a function that waits so many seconds, and tells whether the reader of standard output
+    has gone meanwhile (poll(2), POLLERR; as tail -f does)."""
+    import os
+    import select
+    import stat
+
+    def sleep(seconds: float) -> bool:
+        time.sleep(seconds)
+        return False
+
+    mode = os.fstat(1).st_mode
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+        return sleep
+    reader = select.poll()
+    reader.register(1, 0)
+    return lambda seconds: bool(reader.poll(seconds * 1000))

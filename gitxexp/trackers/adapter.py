@@ -97,6 +97,10 @@ class Adapter(ABC):
             for part in run.parts
         }
 
+    def files(self, path: Path) -> list[Path]:
+        """The files that a tracker without times writes last, for their own times."""
+        return []
+
     def has_runs(self, path: Path, table: str | None = None) -> bool:
         """Whether a file found by name, which has this tracker's layout, contains results."""
         return True

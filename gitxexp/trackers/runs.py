@@ -104,6 +104,12 @@ def has_runs(path: Path, table: str | None = None) -> bool:
         return False
 
 
+def files_of(run: Run) -> list[Path]:
+    """The files whose times are those of a run that has none of its own; none if it has."""
+    adapter = next(each for each in adapters() if each.name == run.tracker)
+    return [] if run.ended else adapter.files(run.database)
+
+
 def identified(path: Path, table: str | None = None) -> bool:
     """Whether runs of this tracker have ids and times of their own."""
     adapter = adapter_of(path, table)

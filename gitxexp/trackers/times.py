@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 class Moment(NamedTuple):
     """A point in time that sorts: a missing time first, then unreadable text, then real times.
 
-    ``seconds`` since 1970; a time without a zone is taken as UTC, which keeps one machine's times
-    in order. ``text`` is what the tracker wrote, or ISO 8601 for numbers and native timestamps.
+    ``seconds`` since 1970; a time without a zone is local, as trackers write it (``datetime.now()``).
+    ``text`` is what the tracker wrote, or ISO 8601 for numbers and native timestamps.
     """
 
     rank: int
@@ -72,4 +72,7 @@ def _from_number(number: float, text: str) -> Moment:
 
 
 def _seconds(value: datetime) -> float:
-    return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    try:
+        return value.timestamp()
+    except (OverflowError, OSError, ValueError):  # years 1 and 9999 have no local time
+        return value.replace(tzinfo=value.tzinfo or UTC).timestamp()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -136,6 +137,31 @@ def test_dvclive(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
     said = repo.xexp("explore", "show", "e0.1.0", "--json").good().json()
     assert said["params"] == {"lr": 0.1, "net.width": 64}
     assert said["metrics"] == {"acc": 0.7, "train.loss": 1 / 3}
+    _order_with_another_tracker(repo)
+
+
+def _order_with_another_tracker(repo: Repo) -> None:
+    """DVCLive writes no times: its run is as old as the commit of its files or, before that, the files."""
+
+    def latest() -> tuple[str, set[str]]:
+        found = repo.xexp("compare", "--json").good().json()
+        run = str(found["after"]["run"])
+        listed = repo.xexp("list", "--runs", "--porcelain", "--columns", "run", "-n", "1")
+        assert listed.good().out == f"{run}\n"
+        names = {each["name"] for each in found["metrics"] if each["after"] is not None}
+        return run[:7], names | {each["name"] for each in found["params"] if each["after"]}
+
+    with closing(sqlite3.connect(repo / "runs.db")) as db, db:
+        db.execute("CREATE TABLE runs (run_id TEXT, timestamp TEXT, lr REAL, f1 REAL)")
+        db.execute("INSERT INTO runs VALUES ('before', '2020-01-01 00:00:00', 0.2, 0.5)")
+    (repo / "dvclive/metrics.json").touch()  # as a checkout does
+    assert latest() == ("dvclive", {"acc", "train.loss"})
+    with closing(sqlite3.connect(repo / "runs.db")) as db, db:
+        db.execute("INSERT INTO runs VALUES ('after', '2090-01-01 00:00:00', 0.2, 0.5)")
+    assert latest() == ("after", {"f1", "lr"})
+    (repo / "dvclive/metrics.json").write_text('{"acc": 0.9}')
+    os.utime(repo / "dvclive/metrics.json", (4e9, 4e9))
+    assert latest() == ("dvclive", {"acc"})
 
 
 def test_parquet_files_are_tables(tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -485,3 +486,23 @@ def test_a_writer_that_comes_while_an_immutable_file_is_read(tmp_path: Path) -> 
 
         assert reading(path, action) == 1
     assert len(seen) == 2
+
+
+def test_times_without_a_zone_are_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    """xetrack writes ``datetime.now()``: elsewhere than in Greenwich its runs were hours off."""
+    monkeypatch.setenv("TZ", "America/Los_Angeles")
+    time.tzset()
+    try:
+        local = moment("2026-01-01 00:00:00.5")
+        assert local.seconds == datetime(2026, 1, 1, 8, 0, 0, 500_000, UTC).timestamp()
+        assert local == moment(datetime(2026, 1, 1, 0, 0, 0, 500_000))._replace(text=local.text)
+        assert (
+            moment("2026-01-01T08:00:00.5Z").seconds
+            == local.seconds
+            == moment(local.seconds).seconds
+        )
+        assert moment(date(2026, 1, 1)).seconds == local.seconds - 0.5
+        assert moment(datetime.min).rank == moment("9999-12-31 23:59:59").rank == 2
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -1,4 +1,4 @@
-"""Print the roles of columns as text and JSON."""
+"""Print the roles of columns as text, Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gitxexp.cli.render import console
+from gitxexp.cli.render import console, markdown
 from gitxexp.repository.tag_message import show
 from gitxexp.trackers.run import ColumnFacts
 
@@ -31,25 +31,36 @@ def as_objects(found: Sequence[ColumnFacts], top: Path) -> list[dict[str, Any]]:
 
 def as_text(found: Sequence[ColumnFacts], top: Path) -> list[str]:
     """A table for each table of runs, and how to change a role."""
-    places: dict[tuple[str, str], list[ColumnFacts]] = {}
-    for each in found:
-        places.setdefault((_path(each, top), each.table), []).append(each)
     lines = []
-    for (path, table), columns in places.items():
-        title = f"{table} of {path}" if table else path
-        lines += [title, *_table(columns), ""]
+    for title, columns in _tables(found, top).items():
+        lines += [title, *console.table(columns), ""]
     return [*lines, _HOW]
 
 
-def _table(columns: Sequence[ColumnFacts]) -> list[str]:
-    return console.table(
-        [
+def as_markdown(found: Sequence[ColumnFacts], top: Path) -> list[str]:
+    """The same tables, each below its title."""
+    lines: list[str] = []
+    for title, columns in _tables(found, top).items():
+        lines += [f"### {markdown.escaped(title)}", "", *markdown.table(columns), ""]
+    return lines[:-1]
+
+
+def _tables(found: Sequence[ColumnFacts], top: Path) -> dict[str, list[console.Column]]:
+    """The columns of each table of runs, by its title."""
+    places: dict[str, list[ColumnFacts]] = {}
+    for each in found:
+        path = _path(each, top)
+        title = f"{each.table} of {path}" if each.table else path
+        places.setdefault(title, []).append(each)
+    return {
+        title: [
             console.Column("column", [each.column for each in columns]),
             console.Column("role", [str(each.role) for each in columns]),
             console.Column("value", [_value(each.example) for each in columns]),
             console.Column("why", [each.why for each in columns]),
         ]
-    )
+        for title, columns in places.items()
+    }
 
 
 def _value(value: Any) -> str:

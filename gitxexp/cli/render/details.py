@@ -1,4 +1,4 @@
-"""Print one experiment, or the difference between two, as text and JSON."""
+"""Print one experiment, or the difference between two, as text, Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from gitxexp.common import streams
 from gitxexp.common.text import counted
 from gitxexp.repository.registry import Change, Promotion
 from gitxexp.workflows.explore.artifacts import ArtifactPlaces
-from gitxexp.workflows.explore.compare import ComparedSide, Comparison, MetricChange, ValueChange
+from gitxexp.workflows.explore.compare import (
+    CodeFileChange,
+    ComparedSide,
+    Comparison,
+    MetricChange,
+    ValueChange,
+)
 from gitxexp.workflows.explore.rows import show_date
 from gitxexp.workflows.explore.show import ExperimentDetails
 
@@ -69,6 +75,50 @@ def as_text(found: ExperimentDetails) -> list[str]:
         *section("rows", _row_lines(found)),
     ]
     return lines if lines[-1] else lines[:-1]
+
+
+def as_markdown(found: ExperimentDetails) -> list[str]:
+    """``explore show --md``: a table for each kind of thing that is known."""
+    experiment, said = found.experiment, found.experiment.payload
+    since = found.since
+    deltas = {delta.name: delta for delta in since.metrics} if since else {}
+    before = since.before.name if since else ""
+    artifacts = list(_artifact_rows(found.artifacts))
+    tables: list[tuple[Cells, Iterable[Cells]]] = [
+        (("tag", ""), _facts(found)),
+        (("parameter", "value"), ((name, _value(v)) for name, v in said.params.items())),
+        (
+            ("metric", "value", *([f"since {before}"] if since else [])),
+            (_markdown_metric(name, v, deltas.get(name)) for name, v in said.metrics.items()),
+        ),
+        (("context", "value"), ((name, _value(v)) for name, v in said.context.items())),
+        (artifacts[0] if artifacts else (), artifacts[1:]),
+        (("promoted", "as", "model", "by", "why"), map(_promotion, found.promotions)),
+        (("noted later", "by", "what"), map(_noted, found.changes)),
+        ((f"changed since {before}", ""), _change_rows(since) if since else ()),
+        (("code", "lines"), _file_rows(since) if since else ()),
+        (("rows", "of", "in"), _row_lines(found)),
+    ]
+    lines = [f"### {markdown.escaped(experiment.name)}", "", markdown.escaped(said.headline), ""]
+    return [*lines, *_markdown_tables(tables)]
+
+
+def _markdown_tables(tables: Iterable[tuple[Cells, Iterable[Cells]]]) -> list[str]:
+    """Tables with an empty line between them, those without rows left out; a row may be short."""
+    lines: list[str] = []
+    for heads, each in tables:
+        rows = [[*cells, *[""] * (len(heads) - len(cells))] for cells in each]
+        if rows:
+            columns = zip(heads, zip(*rows, strict=True), strict=True)
+            shown = [Column(name, list(map(streams.plain, cells))) for name, cells in columns]
+            lines += [*markdown.table(shown), ""]
+    return lines[:-1]
+
+
+def _markdown_metric(name: str, value: Any, delta: MetricChange | None) -> Cells:
+    if delta is None or delta.delta is None:
+        return name, _value(value)
+    return name, _value(value), " ".join(filter(None, delta_cells(delta))) or "same"
 
 
 def _facts(found: ExperimentDetails) -> Iterable[Cells]:
@@ -176,19 +226,26 @@ def comparison_markdown(found: Comparison) -> list[str]:
     """``explore diff --md``: a table for each kind of thing that differs."""
     before, after = found.before.name, found.after.name
     lines = [f"### {markdown.escaped(before)} → {markdown.escaped(after)}", ""]
-    tables: dict[str, list[Cells]] = {
-        "parameter": [(c.name, _value(c.before), _value(c.after)) for c in found.params],
-        "metric": [_markdown_delta(delta) for delta in found.metrics],
-        "artifact": [(c.name, short_hash(c.before), short_hash(c.after)) for c in found.artifacts],
-        "code": [(f.path, f"-{f.deleted}" if f.deleted is not None else "binary",
-                  f"+{f.added}" if f.added is not None else "binary") for f in found.files],
-    }  # fmt: skip
-    for kind, rows in tables.items():
-        if rows:
-            heads = (kind, before, after, "change")[: len(rows[0])]
-            columns = zip(heads, zip(*rows, strict=True), strict=True)
-            lines += [*markdown.table([Column(name, cells) for name, cells in columns]), ""]
-    return lines[:-1] if found.different else [*lines, "nothing differs"]
+    hashes = [(c.name, short_hash(c.before), short_hash(c.after)) for c in found.artifacts]
+    tables: list[tuple[Cells, Iterable[Cells]]] = [
+        (
+            ("parameter", before, after),
+            ((c.name, _value(c.before), _value(c.after)) for c in found.params),
+        ),
+        (("metric", before, after, "change"), map(_markdown_delta, found.metrics)),
+        (("artifact", before, after), hashes),
+        (("code", before, after), map(_markdown_file, found.files)),
+    ]
+    lines += _markdown_tables(tables)
+    return (
+        lines if found.different else [*lines, *([""] if found.metrics else []), "nothing differs"]
+    )
+
+
+def _markdown_file(file: CodeFileChange) -> Cells:
+    if file.added is None or file.deleted is None:
+        return file.path, "binary", "binary"
+    return file.path, f"-{file.deleted}", f"+{file.added}"
 
 
 def _markdown_delta(delta: MetricChange) -> Cells:

@@ -56,6 +56,10 @@ class DvcLive(Adapter):
             )
         ]
 
+    def files(self, path: Path) -> list[Path]:
+        """Its metrics, which every step writes, and parameters."""
+        return [file for name in (_METRICS, _PARAMS) if (file := file_of(path, name))]
+
     def columns(self, path: Path, query: Query) -> list[ColumnFacts]:
         """The role of each parameter and metric."""
         values = _flat(_metrics(path)) | _flat(_params(path))

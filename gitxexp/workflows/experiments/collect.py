@@ -97,10 +97,11 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
     before = None
     if not wanted.use_run:
         before, run = run, None
-    written = written_params(top, config, ahead=wanted.ahead)
+    stale = _of_earlier_run(top, config, run) if run is not None else frozenset[str]()
+    written = written_params(top, config, ahead=wanted.ahead, without=stale)
     recorded = {} if wanted.ahead else _recorded(top, config)
     params = overlay(written, recorded)
-    metrics = _file_metrics(top, config, wanted.unwritten)
+    metrics = _file_metrics(top, config, wanted.unwritten | stale)
     if run is not None:
         params = overlay(params, run.params)
         if run.roles.get("step") is Role.CONTEXT:  # DVCLive also counts steps in its metrics file
@@ -146,7 +147,8 @@ def all_runs(top: Path, config: Config, newest: int | None = None) -> list[Run]:
     rules, table = role_rules(config), config.results_table or None
     paths = _having_table(stores.sources(top, config), table)
     found = [run for path in paths for run in trackers_runs.runs(path, table, rules, newest)]
-    return sorted(_once(found), key=_when, reverse=True)
+    dated = [stores.dated(top, run) for run in _once(found)]
+    return sorted(dated, key=_when, reverse=True)
 
 
 def _once(runs: Sequence[Run]) -> list[Run]:
@@ -242,7 +244,9 @@ def _choose(top: Path, config: Config, wanted: Wanted) -> tuple[Run | None, list
         return named, []
     paths = _having_table(stores.sources(top, config), table)
     latest = [run for path in paths if (run := latest_run(path, table, rules))]
-    # Files of a tracker without ids belong to the last run, and their time is unknown.
+    if len(latest) > 1:
+        latest = [stores.dated(top, run) for run in latest]
+    # A table without times belongs to the last run, and its time is unknown.
     run = max((run for run in latest if run.ended), key=_when, default=None)
     if (
         run is not None
@@ -321,14 +325,30 @@ def _context(run: Run | None) -> dict[str, Any]:
     }
 
 
-def written_params(top: Path, config: Config, *, ahead: bool = False) -> dict[str, Any]:
-    """Read the parameter files: the configured ones, and those in ``dvc.yaml``; ``ahead`` of a run
-    without what DVCLive wrote in the last one."""
+def _of_earlier_run(top: Path, config: Config, run: Run) -> frozenset[str]:
+    """The files that a tracker without ids (DVCLive) wrote in a run before ``run`` started."""
+    if not run.started:
+        return frozenset()
+    begin = moment(run.started)
+    found: list[Path] = []
+    for path in stores.sources(top, config):
+        if path.is_dir() and path != run.database and not trackers_runs.identified(path):
+            other = latest_run(path)
+            if other is not None and _when(stores.dated(top, other)) < begin:
+                found += trackers_runs.files_of(other)
+    return frozenset(path.relative_to(top).as_posix() for path in found)
+
+
+def written_params(
+    top: Path, config: Config, *, ahead: bool = False, without: Container[str] = ()
+) -> dict[str, Any]:
+    """Read the parameter files: the configured ones, and those in ``dvc.yaml``, except those in
+    ``without``; ``ahead`` of a run without what DVCLive wrote in the last one."""
     params: dict[str, Any] = {}
     files: dict[str, tuple[str, ...]] = dict.fromkeys(config.params_files, ())
     declared = config.pipelines.read.declared.params if config.pipelines else ()
     for name, keys in (*files.items(), *(pair for pair in declared if pair[0] not in files)):
-        if ahead and "dvclive" in name.split("/"):
+        if name in without or (ahead and "dvclive" in name.split("/")):
             continue
         file = readable(top, name)
         if file is not None and file.is_file() and not (name not in files and _is_python(name)):

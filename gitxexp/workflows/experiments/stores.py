@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from gitxexp.storage.git import TRACKER_FOLDERS, Git
 
 if TYPE_CHECKING:
     from gitxexp.repository.config import Config
+    from gitxexp.trackers.run import Run
 
 #: The names of databases end so.
 SUFFIXES = (".db", ".sqlite", ".sqlite3", ".db3", ".duckdb")
@@ -44,6 +46,27 @@ def sources(top: Path, config: Config) -> list[Path]:
     if ONLY in config.results_databases:
         return [*databases(top, config), *folders]
     return [*databases(top, config), *(folders or find_folders(top, config))]
+
+
+def dated(top: Path, run: Run) -> Run:
+    """Return a run of a tracker that writes no times (DVCLive) with the time of its files: of the
+    commit that has them or, if none has, when they were written. (Those of committed files are of
+    the last checkout.)"""
+    from datetime import UTC, datetime  # late: databases without runs need neither
+
+    from gitxexp.trackers.runs import files_of
+
+    files = files_of(run)
+    if not files:
+        return run
+    git = Git(top)
+    names = [path.relative_to(top).as_posix() for path in files]
+    status = ("status", "--porcelain", "-z", "--no-renames", "-uall", "--ignored")
+    if git.fields(*status, "--", *names):
+        seconds = max(path.stat().st_mtime for path in files)
+    else:
+        seconds = float(git.text("log", "-1", "--format=%ct", "--", *names) or 0)
+    return replace(run, ended=datetime.fromtimestamp(seconds, UTC).isoformat(" "))
 
 
 def find_folders(top: Path, config: Config) -> list[Path]:

@@ -8,8 +8,9 @@ Grammar, from loose to tight (keywords in any case)::
     comparison = NAME ( "=" | "==" | "!=" | "<" | "<=" | ">" | ">=" | "~" | "!~" ) VALUE
 
 A NAME or VALUE is a word, or anything in single or double quotes (backslash escapes). What is
-missing, or is NaN, matches no comparison. Numbers compare as numbers however they are spelled
-(``1e-4`` is ``0.0001``), other values as text, and a number never orders with a text.
+missing matches no comparison. Numbers compare as numbers however they are spelled (``1e-4`` is
+``0.0001``), other values as text, and a number never orders with a text. NaN is equal to ``nan``
+alone, and neither less nor greater than anything.
 ``~`` asks whether the text contains VALUE: a regular expression if it has one of ``^ $ | ( { + \``
 or ``.*``, else a glob if it has one of ``* ? [``, else plain text; case counts only if VALUE has
 a capital letter.
@@ -30,6 +31,8 @@ _TOKEN = r"""\s*(?:(?P<op>==|!=|<=|>=|!~|=|<|>|~)|(?P<paren>[()])
     |(?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<word>[^\s()"'=<>!~]+)|(?P<end>$))"""
 _KEYWORDS = ("and", "or", "not")
 _DEEPEST = 100
+#: How a value that is not a number is spelled, in any case.
+NAN = "nan"
 #: The greatest float as an integer.
 _GREATEST = int(sys.float_info.max)
 
@@ -232,10 +235,13 @@ def missing(value: Any) -> bool:
 
 def _equality_test(text: str, *, wanted: bool) -> Callable[[Any], bool]:
     amount = number(text)
+    is_nan = text.lower() == NAN
 
     def test(value: Any) -> bool:
-        if missing(value):
+        if value is None:
             return False
+        if value != value:
+            return is_nan is wanted
         if amount is not None and (actual := number(value)) is not None:
             return (actual == amount) is wanted
         return (as_text(value) == text) is wanted
@@ -245,7 +251,7 @@ def _equality_test(text: str, *, wanted: bool) -> Callable[[Any], bool]:
 
 def _pattern_test(text: str, *, wanted: bool) -> Callable[[Any], bool]:
     search = _pattern(text).search
-    return lambda value: not missing(value) and (search(as_text(value)) is not None) is wanted
+    return lambda value: value is not None and (search(as_text(value)) is not None) is wanted
 
 
 def _pattern(text: str) -> re.Pattern[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gitxexp.common.errors import UsageError
+from gitxexp.common.notes import note
+from gitxexp.common.text import counted
 from gitxexp.repository.tag_message import show
 from gitxexp.tables.duckdb import scan
 from gitxexp.tables.duckdb.session import Session, quote, text
@@ -48,7 +50,23 @@ def select(rows: Sequence[Row], condition: str, names: ColumnNames) -> list[Row]
         except UsageError as error:
             hint = _dotted(columns, condition) or _keyword(columns, error.message) or error.hint
             raise UsageError(_in_place(error.message, condition), hint) from None
-    return [rows[at] for (at,) in sorted(found)]
+    kept = sorted(at for (at,) in found)
+    _tell_of_nan(columns, condition, kept)
+    return [rows[at] for at in kept]
+
+
+def _tell_of_nan(columns: Mapping[str, Sequence[Any]], condition: str, kept: Sequence[int]) -> None:
+    """Note that a comparison was true of NaN, which to SQL is greater than any number
+    (duckdb.org/docs/stable/sql/data_types/numeric, "Floating-Point Types")."""
+    if not re.search(r"[<>]", condition) or "nan" in condition.lower():
+        return
+    for name, values in columns.items():
+        count = sum(values[at] != values[at] for at in kept)
+        if count and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", condition, re.IGNORECASE):
+            note(
+                f"{counted(count, 'row')} with NaN as {name}, to SQL greater than any number:"
+                f" AND NOT isnan({quote(name)}) leaves {'it' if count == 1 else 'them'} out"
+            )
 
 
 def _dotted(columns: Iterable[str], condition: str) -> str | None:

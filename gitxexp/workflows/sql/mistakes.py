@@ -36,6 +36,9 @@ KEYWORDS = (
     "IN", "IS", "NULL", "LIKE", "AS", "ON", "EXCLUDE", "REPLACE", "OVER", "PARTITION", "ASC", "DESC",
 )  # fmt: skip
 
+#: Words that stand for a number in most languages, and name a column in SQL.
+_NOT_FINITE = ("nan", "inf", "infinity")
+
 
 @contextmanager
 def explained(known: Known, script: str = "") -> Iterator[None]:
@@ -150,6 +153,8 @@ def _hint(said: str, first: str, place: Sequence[str], columns: Names) -> str | 
         known = re.findall(r'"([^"]*)"', missing[3])
         if missing[1].lower() == "column":  # DuckDB knows only those that were read
             known = list(dict.fromkeys([*columns(), *known]))
+        if missing[2].lower() in _NOT_FINITE:
+            return f"{missing[2]} goes in single quotes: '{missing[2]}'; or isnan(...), isinf(...)"
         if place and f'"{missing[2]}"' in place[0]:
             close = suggestion(missing[2], known)
             return "\n".join(filter(None, [f"text goes in single quotes: '{missing[2]}'", close]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from tests import experiments
@@ -96,6 +98,38 @@ def test_markdown(repo: Repo, clock: Clock) -> None:
         "| --- | --- | --- | --- |",
         "| f1 | 0.8 | 0.9 | +0.1000 +12.5% better |",
     ]
+
+
+def test_nan_is_found_and_told_of(repo: Repo, clock: Clock) -> None:
+    """DuckDB takes NaN for greater than any number: whoever asks for f1 > 0.8 is told of it."""
+    experiments.three(repo, clock)
+    experiments.tag(repo, clock, "e1.1.0", {}, {"f1": math.nan})
+    filtered = repo.xexp("list", "--filter", "f1 = nan", "--porcelain", "--columns", "version")
+    assert filtered.good().out == "e1.1.0\n"
+    great = repo.xexp("list", "--where", "f1 > 0.8", "--porcelain", "--columns", "version").good()
+    assert great.out == "e1.1.0\ne0.2.0\n"
+    assert great.err == (
+        "note: 1 row with NaN as f1, to SQL greater than any number:"
+        ' AND NOT isnan("f1") leaves it out\n'
+    )
+    known = repo.xexp("list", "--where", "f1 > 0.8 AND NOT isnan(f1)", "--porcelain")
+    assert (known.out[:6], known.err) == ("e0.2.0", "")
+    bare = repo.xexp("list", "--where", "f1 = nan")
+    assert bare.code == 129 and "hint: nan goes in single quotes: 'nan'" in bare.err
+
+
+def test_markdown_of_one_and_of_its_columns(tagged: Repo) -> None:
+    """Every table has a header of as many cells as its rows; names are no markup."""
+    shown = tagged.xexp("show", "--md").good().out.splitlines()
+    assert shown[0] == "### e0.1.0" and "| lr | 1.0 |" in shown and "| f1 | 0.45 |" in shown
+    assert any(line.startswith(r"| track\_id | key | run-lr-1.0 |") for line in
+               tagged.xexp("explore", "columns", "--md").good().out.splitlines())  # fmt: skip
+    widths = [line.replace(r"\|", "").count("|") for line in shown if line.startswith("|")]
+    heads = [at for at, line in enumerate(shown) if line.startswith("| ---")]
+    assert len(heads) >= 5 and all(shown[at - 2] == "" for at in heads)
+    assert min(widths) >= 3
+    for verb in ("show", "explore columns"):
+        assert tagged.xexp(*verb.split(), "--md", "--json").code == 129
 
 
 def test_show_the_last(repo: Repo, clock: Clock) -> None:

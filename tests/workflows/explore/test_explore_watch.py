@@ -49,3 +49,16 @@ def test_a_pipe_gets_each_new_list(repo: Repo, clock: Clock) -> None:
         assert process.stdout.read() == "" and process.wait(20) == 0
     refused = repo.xexp("list", "--watch", "--csv")
     assert (refused.code, refused.out) == (129, "")
+
+
+def test_it_ends_with_its_reader(repo: Repo, clock: Clock) -> None:
+    """Also where nothing changes, so that nothing is written."""
+    experiments.tag(repo, clock, "e0.1.0", {"lr": 0.1}, {"f1": 0.5})
+    command = ["git-xexp", "list", "--watch", "--json", "--columns", "version,f1"]
+    with subprocess.Popen(
+        command, cwd=repo.path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == '[{"version": "e0.1.0", "f1": 0.5}]\n'
+        process.stdout.close()
+        assert process.wait(20) == 141 and process.stderr.read() == ""

@@ -43,6 +43,7 @@ def matches(text: str, row: Row = ROW) -> bool:
         "f1 > 0 AND NOT model = gpt", "label = good", "label = baseline and label != bad",
         "label ~ base", "LOSS < 0.5", "loss < 0.5", "inf > 1e300", "params.model ~ bert",
         "metrics.f1 > 0.8", "not model ~ '['", "run = r1", "model >= alpha", "labels = good",
+        "nan = nan", "nan = NaN", "nan != 1", "nan ~ n", "f1 != nan",
     ],
 )  # fmt: skip
 def test_matches(text: str) -> None:
@@ -52,11 +53,11 @@ def test_matches(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "f1 = 0.8", "nan = nan", "nan != 1", "nan < 1", "nan > 1", "nan ~ n", "model > 3",
+        "f1 = 0.8", "nan != nan", "nan = 1", "nan < 1", "nan > 1", "model > 3",
         "f1 > bert", "model = bert", "model ~ BERT", "label = bad", "label != good", "label !~ goo",
         "version = e0.1.0", "version != e0.1.0", "version < e9.9.9", "date > 2020", "date != 2020",
         "date ~ 20", "bf16 > 0", "not f1 > 0.8", "f1 > 1 or (f1 < 1 and model ~ gpt)",
-        "data = none", "data != none", "text !~ x",
+        "data = none", "data != none", "text !~ x", "data != nan", "nan >= nan", "f1 = nan",
     ],
 )  # fmt: skip
 def test_does_not_match(text: str) -> None:
@@ -149,7 +150,7 @@ SPACE = st.sampled_from([" ", "  ", "\t", "\n"])
 def _compare(name: str, op: str, wanted: Any) -> Callable[[dict[str, Any]], bool]:
     def test(row: dict[str, Any]) -> bool:
         value = row.get(name)
-        if value is None or value != value:
+        if value is None:
             return False
         same_kind = isinstance(value, str) == isinstance(wanted, str)
         if not same_kind:

@@ -58,6 +58,11 @@ def test_labels_are_shown_everywhere_and_the_tag_stays(known: Repo) -> None:
     known.xexp("label", "e0.2.0", "+prod").good()
     assert known.head == head
     assert known.xexp("label", "e0.2.0").out == "e0.2.0  baseline, paper, prod\n"
+    bare = known.xexp("label", "e0.2.0", "two words")
+    assert (
+        bare.code == 128
+        and "hint: to add a label: git xexp registry label e0.2.0 '+two words'" in bare.err
+    )
     known.xexp("undo").good()
     assert labels(known, "e0.2.0") == ["baseline", "good"]
 

@@ -107,7 +107,7 @@ def _print(
 
     found = list_experiments(project, query)
     if form != "table":
-        streams.write(_text(found, form, chosen, nul=nul))
+        streams.write(_text(found, form, chosen, nul=nul, indent=2))
     elif found.rows:
         console.page(_table(found, chosen))
     else:
@@ -116,12 +116,19 @@ def _print(
         hints.hint(*filter(None, [found.hint]))
 
 
-def _text(found: ExperimentList, form: str, chosen: tuple[str, ...], *, nul: bool) -> str:
-    """The list as programs read it."""
+def _text(
+    found: ExperimentList,
+    form: str,
+    chosen: tuple[str, ...],
+    *,
+    nul: bool,
+    indent: int | None = None,
+) -> str:
+    """The list as programs read it; JSON without an ``indent`` is one line."""
     from gitxexp.cli.render import lists
 
     if form == "json":
-        return f"{console.as_json(lists.as_objects(found, chosen=bool(chosen)), indent=2)}\n"
+        return f"{console.as_json(lists.as_objects(found, chosen=bool(chosen)), indent)}\n"
     if form == "csv":
         return lists.as_csv(found)
     if form == "md":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
@@ -13,7 +14,7 @@ from gitxexp.cli.commands.registry.source import db_option
 from gitxexp.cli.group import WordCommand
 from gitxexp.cli.options import Labels, open_project, shared
 from gitxexp.cli.render import console
-from gitxexp.common.errors import UsageError
+from gitxexp.common.errors import UsageError, XexpError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +41,14 @@ def label(
     if not names:
         raise UsageError("VERSION is missing", "such as: git xexp registry label e0.1.0 +baseline")
     wanted = Wanted(_labels(versions, "+"), _labels(versions, "-"))
-    done = annotated(db, names, wanted, commit=not no_commit, wait=not no_wait)
+    try:
+        done = annotated(db, names, wanted, commit=not no_commit, wait=not no_wait)
+    except XexpError as error:
+        if len(names) < 2 or any(word.startswith(("+", "-")) for word in versions):
+            raise
+        add = shlex.join(["+" + word for word in names[1:]])
+        hint = f"to add a label: git xexp registry label {names[0]} {add}"
+        raise XexpError(error.message, hint, error.exit_code) from None
     if as_json:
         console.print_json([vars_of(one) for one in done])
         return
