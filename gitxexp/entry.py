@@ -99,7 +99,10 @@ def _run(args: Sequence[str]) -> int:
     from gitxexp.storage import git
 
     with git.begun(git.Git("."), getattr(prefetch, wanted)):
-        from gitxexp.cli.main import run
+        if wanted.startswith("STATUS"):
+            from gitxexp.cli.status import run
+        else:
+            from gitxexp.cli.main import run
 
         _interrupts(raised=True)
         return run(args)
@@ -108,8 +111,9 @@ def _run(args: Sequence[str]) -> int:
 def _wanted(args: Sequence[str]) -> str | None:
     """Which of git's answers (a name in :mod:`gitxexp.repository.prefetch`) the command line will
     ask for, as far as can be told."""
-    if args in ([], ["status"]):
-        return "STATUS"
+    if args in ([], ["--json"], ["status"], ["status", "--json"]):
+        # :mod:`gitxexp.cli.status` shows it; below the top, DVC is seen later.
+        return "STATUS_DVC" if os.path.isdir(".dvc") else "STATUS"  # noqa: PTH112
     if "-h" in args or "--help" in args:
         return None
     verb, default = args[0], len(args) == 1 or args[1].startswith("-")

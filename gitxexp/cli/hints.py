@@ -6,12 +6,12 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from gitxexp.cli.render import console
 from gitxexp.common import streams
 
 if TYPE_CHECKING:
+    import click
+
     from gitxexp.repository.repository import Project
 
 
@@ -68,14 +68,14 @@ def manual(command_path: str) -> int | None:
 
 def advises() -> bool:
     """Whether hints are wanted: ``advice.xexp``, true unless it is set to false."""
-    import subprocess
+    from gitxexp.common.errors import XexpError
+    from gitxexp.storage.git import Git, boolean
 
-    command = ["git", "config", "--type=bool", "advice.xexp"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError:  # no git, or no current folder: what is said needs its hint all the more
+        value = Git(".").setting("advice.xexp")
+    except (XexpError, OSError):  # no git, or no current folder: the more a hint is needed
         return True
-    return done.stdout.strip() != "false"
+    return value is None or boolean(value) is not False
 
 
 _PUSH = "git xexp push"

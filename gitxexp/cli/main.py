@@ -1,24 +1,16 @@
-"""The click group, its verbs, and the one mapping of errors to exit codes.
-
-Exit codes are git's: 129 usage, 128 fatal, 1 a plain "no", 130 and 141 for Ctrl-C and a closed pipe.
-"""
+"""The click group, its verbs, and what is said of click's errors."""
 
 from __future__ import annotations
 
 import re
-import signal
-import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from types import FrameType
 
 import click
 
-from gitxexp.cli import hints
+from gitxexp.cli import hints, outcome
 from gitxexp.cli.group import Root
 from gitxexp.common import streams
-from gitxexp.common.errors import FATAL, NO, USAGE, XexpError, suggestion
-from gitxexp.common.notes import taken
+from gitxexp.common.errors import FATAL, USAGE, suggestion
 
 #: What the verbs are for → verb → one line of help. A verb is ``VERB`` in ``cli/commands/VERB.py``.
 SECTIONS = {
@@ -113,77 +105,36 @@ def main(ctx: click.Context, version: bool, as_json: bool) -> None:
         streams.write(f"git-xexp version {__version__}\n")
         ctx.exit()
     if ctx.invoked_subcommand is None:
-        from gitxexp.cli.commands.status import show_status
+        from gitxexp.cli import status
 
-        show_status(as_json=as_json)
+        status.show(as_json=as_json)
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run the command line; returns the exit code and lets no exception out, but that nobody
-    reads what is written: ClosedPipe or BrokenPipeError, for :mod:`gitxexp.entry`.
-    """
-    _catch_termination()
-    taken()
-    hints.begin()
-    own = argv[: argv.index("--")] if "--" in argv else argv
-    as_json = any(len(word) > 3 and "--json".startswith(word) for word in own)
+    """Run the command line; returns the exit code, and raises as :func:`.outcome.of` does."""
+    return outcome.of(argv, lambda: _run(argv), _told)
+
+
+def _run(argv: Sequence[str]) -> object:
     try:
-        code = main.main(list(argv), prog_name="git xexp", standalone_mode=False)
-        streams.flush()
-        _tell_notes()
-        return code if isinstance(code, int) else 0
-    except (streams.ClosedPipe, BrokenPipeError):
-        raise
-    except (KeyboardInterrupt, click.Abort):
-        return _interrupted(as_json=as_json)
-    except Exception as error:
-        if "Query interrupted" in str(error):  # DuckDB's word for a KeyboardInterrupt it took
-            return _interrupted(as_json=as_json)
-        try:
-            return _failed(error, as_json=as_json)
-        except KeyboardInterrupt:  # it came with the error, and is why there is one
-            return _interrupted(as_json=as_json)
-
-
-def _interrupted(*, as_json: bool) -> int:
-    code, text = 128 + signal.SIGINT, "interrupted; all changes were rolled back"
-    if as_json:
-        _say(hints.error_as_json(text, None, code))
-    else:
-        _say(*([""] if sys.stderr.isatty() else []), text)  # after the terminal's own ^C
-    return code
-
-
-def _tell_notes() -> None:
-    """What the repository names and was left out."""
-    for text in taken():
-        streams.tell(f"note: {text}")
-
-
-def _failed(error: Exception, *, as_json: bool) -> int:
-    _tell_notes()
-    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not as_json:
-        _say(*error.message.splitlines())
+        return main.main(list(argv), prog_name="git xexp", standalone_mode=False)
+    except click.Abort as error:
+        raise KeyboardInterrupt from error
+    except click.exceptions.NoArgsIsHelpError as error:
+        if outcome.wants_json(argv):
+            raise
+        outcome.say(*error.message.splitlines())
         return USAGE
-    if isinstance(error, XexpError):
-        told = error.message, error.hint, error.exit_code
-    elif isinstance(error, click.UsageError):
-        word = error.option_name if isinstance(error, click.NoSuchOption) else ""
-        told = _words(error), hints.elsewhere(error.ctx, word), USAGE
-    elif isinstance(error, click.ClickException):
-        told = error.format_message(), None, FATAL
-    else:
-        from gitxexp.cli import failures
 
-        told = failures.unexpected(error)
-    if as_json:
-        _say(hints.error_as_json(*told))
-        return told[2]
-    lines = error.lines if isinstance(error, XexpError) else [told[0]]
-    _say(f"{'error' if told[2] == NO else 'fatal'}: {lines[0]}", *lines[1:])
-    if told[1]:
-        hints.hint(*told[1].splitlines())
-    return told[2]
+
+def _told(error: Exception) -> outcome.Told | None:
+    """What is said of click's errors."""
+    if isinstance(error, click.UsageError):
+        word = error.option_name if isinstance(error, click.NoSuchOption) else ""
+        return _words(error), hints.elsewhere(error.ctx, word), USAGE
+    if isinstance(error, click.ClickException):
+        return error.format_message(), None, FATAL
+    return None
 
 
 def _words(error: click.UsageError) -> str:
@@ -205,18 +156,3 @@ def _named(param: click.Parameter) -> str:
     if isinstance(param, click.Argument):
         return (param.metavar or str(param.name).upper()).partition(" ")[0].strip("[]")
     return max(param.opts, key=len)
-
-
-def _say(*lines: str) -> None:
-    with suppress(XexpError):  # what went wrong first is said
-        streams.flush()
-    streams.tell(*lines)
-
-
-def _catch_termination() -> None:
-    """SIGTERM takes the way of Ctrl-C, so that a rollback runs."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)

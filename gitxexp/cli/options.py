@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 
-from gitxexp.cli import hints
+from gitxexp.cli import hints, project
 from gitxexp.cli.render import console
 from gitxexp.common import streams
 
@@ -342,28 +342,9 @@ NO_COLOUR = _everywhere("--no-color", is_flag=True, hidden=True, callback=_no_co
 
 
 def open_project() -> Project:
-    """The project around the current folder, its remarks going to standard error."""
-    from gitxexp.repository.repository import Project
-
+    """The project around the current folder, for the command that is running."""
     context = click.get_current_context(silent=True)
-    project = Project.open(".", console.say)
     given = context.params if context else {}
     if "no_wait" in given and not given.get("dry_run"):  # it changes something
-        project.recover_first(wait=not given["no_wait"])
-        _settle_runs(project, wait=not given["no_wait"])
-    for operation in project.half_done():
-        console.say(
-            f"'{operation.verb}' (operation {operation.id}) was interrupted: the next command that"
-            " changes something first rolls it back or finishes it"
-        )
-    return project
-
-
-def _settle_runs(project: Project, *, wait: bool) -> None:
-    """Record the runs whose process was killed, and say so."""
-    if not (project.state / "runs").is_dir():  # none ever: nothing to import
-        return
-    from gitxexp.workflows.runs.record import settle
-
-    for record in settle(project, wait=wait):
-        console.say(f"run {record.id} was killed: recorded (git xexp explore log {record.id})")
+        return project.open_to_change(wait=not given["no_wait"])
+    return project.open_to_read()

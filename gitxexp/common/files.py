@@ -16,9 +16,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -245,6 +243,8 @@ class Folder:
     """
 
     def __init__(self, parent: Path | None = None) -> None:
+        import tempfile  # late, with shutil: 4 ms, and reads make no folders
+
         place = parent or Path(tempfile.gettempdir())
         sweep(place)
         try:
@@ -262,6 +262,8 @@ class Folder:
 
     def close(self) -> None:
         """Remove the folder and its content."""
+        import shutil
+
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
 
@@ -283,6 +285,8 @@ def _left(place: Path) -> Iterator[Path]:
 
 
 def _remove(folder: Path) -> None:
+    import shutil
+
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         if _locked(lock, wait=False):
@@ -296,6 +300,8 @@ def _claimed(place: Path) -> tuple[Path, int]:
 
     Another process may remove the folder before it is locked: then try again.
     """
+    import tempfile
+
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place)).resolve()
         lock = -1

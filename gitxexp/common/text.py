@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +18,12 @@ def some(names: Sequence[str], most: int) -> str:
     """Return the first ``most`` names and the number of others: ``a, b and 3 more``."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def show_date(seconds: float) -> str:
+    """Local time, ISO 8601 with the zone's offset."""
+    text = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(seconds))
+    return f"{text[:-2]}:{text[-2:]}"
 
 
 #: Joiners in words and emoji: the only invisible characters that affect nothing else.

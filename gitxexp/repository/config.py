@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitxexp.common.errors import UsageError, XexpError, suggestion
 from gitxexp.storage import paths
-from gitxexp.storage.git import PROJECTS, Git
+from gitxexp.storage.git import Git
 
 if TYPE_CHECKING:
     from gitxexp.storage.dvc.pipeline import Pipelines
@@ -79,9 +79,8 @@ class ProjectFolder:
 
 def folders(top: Path) -> list[str]:
     """The folders, from the top, of projects that git tracks and that have a prefix."""
-    listed = Git(top).fields(*PROJECTS)
-    found = (name.removesuffix(f"/{FILE}") for name in listed)
-    return [folder for folder in found if has_prefix(top, folder)]
+    found = Git(top).projects(FILE)
+    return [folder for folder in found if folder and has_prefix(top, folder)]
 
 
 def folder_of(top: Path, below: str) -> str:

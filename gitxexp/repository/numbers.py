@@ -112,9 +112,12 @@ def _unheld(project: Project, tags: Tags) -> tuple[str, ...]:
         every = tags.lacking(project.registry.versions())
         return [name for name in every if is_of(name, tags.prefix)]
 
+    path = project.top / config.REGISTRY
     try:
-        stat = project.registry.path.stat()
+        stat = path.stat()
+    except FileNotFoundError:
+        return ()
     except OSError:
         return tuple(find())
     state = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino} {stat.st_ctime_ns}"
-    return tags.remembered(f"untagged {tags.serial} {project.registry.path} {state}", find)
+    return tags.remembered(f"untagged {tags.serial} {path} {state}", find)

@@ -35,15 +35,15 @@ MODELS = (*FIRST, DVC_FILES)
 
 #: Queries of the status page, as in :mod:`gitxexp.workflows.experiments.status`.
 STATUS_HEAD = ("status", "--porcelain=v2", "--branch", "-z", "-uno")
-STATUS_COMMITS = ("rev-list", "--max-count=500", "HEAD")
+STATUS_COMMITS = ("rev-list", "--max-count=64", "HEAD")
 #: The commits of other branches that HEAD lacks.
 STATUS_APART = ("rev-list", "--branches", "--not", "HEAD")
-STATUS_DRIVER = r"^merge\.xexp\.driver$"
 STATUS = ((*REFS, *PATTERNS), PLACES, STATUS_HEAD, STATUS_COMMITS, STATUS_APART,
-          (*REFS, "refs/remotes"), DVC_FILES, (*CONFIG, STATUS_DRIVER))  # fmt: skip
+          (*REFS, "refs/remotes"), (*CONFIG, SETTINGS))  # fmt: skip
+STATUS_DVC = (*STATUS, DVC_FILES)
 
 #: Queries of ``run`` at the top of a work tree, before the command and after it.
-RUN_BEFORE = (PLACES, (*CONFIG, STATUS_DRIVER), (*CONFIG, SETTINGS), CHANGES, PROJECTS, HEAD, IDENTITY,
+RUN_BEFORE = (PLACES, (*CONFIG, SETTINGS), CHANGES, PROJECTS, HEAD, IDENTITY,
               (*REFS, *PATTERNS), DVC_FILES, TRACKER_FOLDERS, BRANCHES, REGISTRY, UNTRACKED)  # fmt: skip
 RUN_AFTER = (DVC_FILES, (*CONFIG, SETTINGS), PROJECTS, CHANGES, TRACKER_FOLDERS, UNTRACKED)
 

@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,7 +23,7 @@ from gitxexp.repository.config import Config
 from gitxexp.repository.tags import Experiment
 from gitxexp.repository.version import AnyVersion
 from gitxexp.storage import git as storage_git
-from gitxexp.storage.git import SETTINGS, Git, Places
+from gitxexp.storage.git import PROJECTS, SETTINGS, Git, Places
 
 if TYPE_CHECKING:
     from gitxexp.repository.annotations import Annotations
@@ -96,6 +95,8 @@ class Running(NamedTuple):
 
     def about_to_replace(self, path: Path, temporary: Path) -> None:
         """Record what a file of :meth:`save_file` becomes, before the rename."""
+        from dataclasses import replace  # late, with inspect: no read needs it
+
         from gitxexp.repository.files import FileState
 
         for saved, (seq, step) in list(self.changing.items()):
@@ -106,6 +107,8 @@ class Running(NamedTuple):
 
     def remove_file(self, path: Path) -> None:
         """Delete a file of :meth:`save_file`."""
+        from dataclasses import replace
+
         seq, step = self.changing[path]
         self.amend(seq, replace(step, earlier=step.left, left=None, known=True))
         path.unlink()
@@ -199,7 +202,7 @@ class Project:
     @cached_property
     def config(self) -> Config:
         """The tracked configuration overridden by git's own."""
-        loaded = config.load(self.places.top, self._settings, self.folder)
+        loaded = config.load(self.places.top, self.settings, self.folder)
         top = self.places.top
         unused = config.unused(top, self.places.prefix) if top else None
         for sentence in (*loaded.refused, *((unused,) if unused else ())):
@@ -207,12 +210,14 @@ class Project:
         return loaded
 
     @cached_property
-    def _settings(self) -> dict[str, list[str]]:
-        return self.git.config(SETTINGS)
+    def settings(self) -> dict[str, list[str]]:
+        """``git config xexp.*``."""
+        every = self.git.config(SETTINGS)
+        return {key: values for key, values in every.items() if key.startswith("xexp.")}
 
     def forget_config(self) -> None:
         """Reread the configuration on next use."""
-        for name in ("config", "_settings", "folder", "prefix"):
+        for name in ("config", "settings", "folder", "prefix"):
             self.__dict__.pop(name, None)
 
     @cached_property
@@ -232,7 +237,7 @@ class Project:
     def prefix(self) -> str:
         """The prefix of the project's versions. Settings are read only if there may be one."""
         top = self.places.top
-        named = "xexp.tag.prefix" in self._settings or (top and config.has_prefix(top, self.folder))
+        named = "xexp.tag.prefix" in self.settings or (top and config.has_prefix(top, self.folder))
         return self.config.tag_prefix if named else ""
 
     def own(self, version: AnyVersion) -> AnyVersion:
@@ -373,8 +378,7 @@ class Project:
         if config.is_set_up(self.top / self.folder):
             return False
         file = (Path(self.folder) / config.FILE).as_posix()
-        listed = self.at_top.fields("ls-files", "-t", "-z", "--", file)
-        return any(line.startswith("S ") for line in listed)
+        return f"S {file}" in self.at_top.fields(*PROJECTS)
 
     # -- operations ----------------------------------------------------------------------------
 

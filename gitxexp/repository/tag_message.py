@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 from gitxexp.common import limits
 from gitxexp.common.errors import XexpError
-from gitxexp.trackers import column_names
 
 #: 1: [xexp], [params], [metrics], [artifacts]; 2: and [context]
 SCHEMA = 2
@@ -226,10 +225,12 @@ def quick_toml(text: str) -> dict[str, Any] | None:
 
 #: Names that people use for the tracker's run, and for fields that are not parameters.
 _RUN = ("run", "run_id", "track_id", "run_name")
-_ASIDE = (column_names.Role.CONTEXT, column_names.Role.KEY)
 
 
 def _handwritten(headline: str) -> Payload:
+    from gitxexp.trackers import column_names  # late: thousands of words, for few tags
+
+    aside = (column_names.Role.CONTEXT, column_names.Role.KEY)
     params: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
     context: dict[str, Any] = {}
@@ -249,7 +250,7 @@ def _handwritten(headline: str) -> Payload:
             run = value
         elif isinstance(number, int | float) and column_names.is_metric_name(name.lower()):
             metrics[name.lower()] = number
-        elif named is not None and named.sure and named.role in _ASIDE:
+        elif named is not None and named.sure and named.role in aside:
             context[name] = number
         else:
             params[name] = number

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -49,8 +49,10 @@ HEAD = ("rev-parse", "HEAD", "--symbolic-full-name", "HEAD")
 #: Lists the pointers of a work tree, tracked or not, from any folder of it.
 DVC_FILES = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--full-name", "--",
              ":/*.dvc", ":/dvc.lock", ":/*/dvc.lock", ":/dvc.yaml", ":/*/dvc.yaml")  # fmt: skip
-#: Lists the settings of projects in folders, from the top.
-PROJECTS = ("ls-files", "-z", "--", "*/.xexp/config.toml")
+#: Lists the settings of our projects and of DVC's, from the top; "S" stands before those that a
+#: sparse checkout leaves out (git-ls-files(1)).
+PROJECTS = ("ls-files", "-t", "-z", "--", ".xexp/config.toml", "*/.xexp/config.toml", ".dvc/config",
+            "*/.dvc/config")  # fmt: skip
 #: Lists the blob of the registry in the index, twice if the file is modified or deleted.
 REGISTRY = ("ls-files", "-z", "-s", "-m", "--", ".xexp/registry.db")
 BRANCHES = (*REFS, "refs/heads", "refs/remotes")
@@ -61,7 +63,8 @@ IDENTITY = ("var", "GIT_COMMITTER_IDENT")
 UNTRACKED = ("ls-files", "-z", "--others", "--exclude-standard")
 #: What differs from HEAD, from any folder.
 CHANGES = ("status", "--porcelain=v2", "-z", "--no-renames", "-unormal")
-SETTINGS = r"^xexp\."  #: our own keys, for :meth:`Git.config`
+#: Our own keys and those of git that we obey, for :meth:`Git.config`: one process reads them all.
+SETTINGS = r"^(xexp\..*|merge\.xexp\.driver|advice\.xexp|color\.(xexp|ui))$"
 #: Objects requested from git at a time.
 _BATCH = 4096
 OLDEST = "2.34"  #: retried without options that this git lacks
@@ -111,13 +114,11 @@ def begun(git: Git, questions: Iterable[tuple[str, ...]]) -> Iterator[None]:
     those that are answered or begun already."""
     outer, known = _begun.get(), _answers.get() or {}
     started = {} if outer is None else outer
-    mine = []
+    mine: list[Question] = []
     token = _begun.set(started)
     with suppress(XexpError, OSError):  # such as git missing: the actual query will report it
         for args in questions:
-            question = git.question(args)
-            if question not in known and question not in started:
-                started[question] = git.start(args)
+            if question := git.begin(args, known, started):
                 mine.append(question)
     try:
         yield
@@ -256,6 +257,19 @@ class Git:
         process = started.pop(self.question(args), None) if started else None
         return process or self.start(args, fed, env)
 
+    def begin(
+        self,
+        args: Sequence[str],
+        known: Collection[Question],
+        started: dict[Question, subprocess.Popen[bytes]],
+    ) -> Question | None:
+        """Start a question, unless it is answered or begun already; returns it if it was started."""
+        question = self.question(args)
+        if question in known or question in started:
+            return None
+        started[question] = self.start(args)
+        return question
+
     def start(
         self, args: Sequence[str], fed: bool = False, env: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
@@ -366,9 +380,11 @@ class Git:
         2,000 loose tags take git 15 ms, in which the caller can do other work.
         """
         args = (*REFS, *patterns)
-        if _answers.get() is not None:
-            listed = self.raw(*args)
-            return lambda: listed
+        known, started = _answers.get(), _begun.get()
+        if known is not None:
+            if started is not None:
+                self.begin(args, known, started)
+            return lambda: self.raw(*args)
         process = self._start(args)
 
         def result() -> bytes:
@@ -457,16 +473,54 @@ class Git:
         """Return whether the index has ``path``."""
         return self.ok("ls-files", "--error-unmatch", "--", path)
 
+    def projects(self, settings: str) -> list[str]:
+        """Return the folders that have ``settings`` (``.xexp/config.toml``, ``.dvc/config``) in the
+        index, from the top of a work tree, where this is asked; "" is the top itself."""
+        listed = (field[2:] for field in self.fields(*PROJECTS))
+        found = (name.removesuffix(settings) for name in listed if name.endswith(settings))
+        return [name.removesuffix("/") for name in found if not name or name.endswith("/")]
+
     # -- configuration -------------------------------------------------------------------------
 
     def config(self, pattern: str) -> dict[str, list[str]]:
         """Return every value of every key that matches the regular expression ``pattern``, in
         order."""
         values: dict[str, list[str]] = {}
-        for item in self.fields(*CONFIG, pattern, ok=(0, 1)):
-            key, _, value = item.partition("\n")
-            values.setdefault(key, []).append(value)
+        for key, value in self._config(pattern):
+            values.setdefault(key, []).append("" if value is None else value)
         return values
+
+    def setting(self, *keys: str) -> str | None:
+        """Return the last value of the first of these keys of :data:`SETTINGS` that is set, "true" for
+        one without a value (git-config(1), boolean); None if none is."""
+        found = dict(self._config(SETTINGS))
+        for key in keys:
+            if key in found:
+                value = found[key]
+                return "true" if value is None else value
+        return None
+
+    def _config(self, pattern: str) -> Iterator[tuple[str, str | None]]:
+        for item in self.fields(*CONFIG, pattern, ok=(0, 1)):
+            key, given, value = item.partition("\n")
+            yield key, value if given else None
+
+
+def boolean(value: str) -> bool | None:
+    """Return what a value means where git wants a truth value (git-config(1), Values); None if it is
+    none."""
+    text = value.lower()
+    if text in ("true", "yes", "on", ""):
+        return bool(text)
+    if text in ("false", "no", "off"):
+        return False
+    digits = text[:-1] if text[-1] in "kmg" else text
+    if "_" in digits or digits != digits.rstrip():  # numbers of Python alone
+        return None
+    try:
+        return int(digits, 8 if digits.lstrip("+-")[:1] == "0" and digits.isdigit() else 0) != 0
+    except ValueError:
+        return None
 
 
 _LIST = ("worktree", "list", "--porcelain")

@@ -7,9 +7,7 @@ symbolic link or a pipe) is an object.
 from __future__ import annotations
 
 import importlib
-import json
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
@@ -149,6 +147,8 @@ def take_in(
         atomic_write(place, mode=0o444, durable=durable) as temporary,
     ):
         if not (move and _moved(source, temporary)) and not (link and _linked(source, temporary)):
+            import shutil  # late: with what it imports, 2 ms
+
             shutil.copyfile(source, temporary)
             if not matches(temporary, oid, legacy):
                 raise CorruptObject("its content is not what its name says")
@@ -175,11 +175,20 @@ def _linked(source: Path, target: Path) -> bool:
 
 def manifest_hash(data: bytes) -> str:
     """Return the hash of a directory output with this manifest, as its pointer spells it."""
-    try:
-        md5 = importlib.import_module("_md5").md5  # CPython's own: without OpenSSL, 2 ms less
-    except ImportError:
-        md5 = _md5
-    return f"{md5(data).hexdigest()}.dir"
+    return f"{digest_of('md5', '_md5')(data).hexdigest()}.dir"
+
+
+def digest_of(name: str, *modules: str) -> Callable[..., hashlib._Hash]:
+    """Return CPython's own implementation of a hash, from the first of these modules that there is:
+    hashlib's loads OpenSSL (2 ms), which is quicker for large files only."""
+    for module in modules:
+        try:
+            return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
+        except ImportError:
+            continue
+    import hashlib
+
+    return getattr(hashlib, name)  # type: ignore[no-any-return]
 
 
 def parse_manifest(data: bytes, oid: str | None = None) -> tuple[File, ...] | None:
@@ -189,6 +198,8 @@ def parse_manifest(data: bytes, oid: str | None = None) -> tuple[File, ...] | No
     """
     if oid is not None and manifest_hash(data) != f"{oid.removesuffix('.dir')}.dir":
         return None
+    import json  # late: few outputs are folders
+
     try:
         entries = json.loads(data)
     except (ValueError, RecursionError):

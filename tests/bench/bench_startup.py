@@ -25,7 +25,7 @@ from gitxexp.cli.shell import completion_spec
 sys.path.insert(0, str(Path(__file__).parent))
 
 
-LIMITS |= {"-h": 1.6, "status": 3.0}
+LIMITS |= {"-h": 1.6, "status": 2.0}
 OLD, NEW = version(5), version(15)
 READS = (["status"], ["log"], ["explore", "list"], ["explore", "show", OLD],
          ["explore", "diff", OLD, NEW], ["explore", "worktrees"], ["worktree", "list"],

@@ -9,9 +9,9 @@ import pytest
 
 from gitxexp.repository import prefetch
 from gitxexp.repository.repository import Project
-from gitxexp.storage.git import CHANGES, HEAD, Git, asked_anew, asked_once, begun
+from gitxexp.storage.git import CHANGES, HEAD, Git, asked_anew, asked_once, begun, boolean
 from gitxexp.storage.git_write import GitWriter
-from tests.helpers import Repo
+from tests.helpers import Repo, run
 
 
 @pytest.fixture
@@ -93,3 +93,20 @@ def test_no_question_is_in_a_list_twice() -> None:
     for name in ("FIRST", "QUERY", "MODELS", "STATUS", "RUN_BEFORE", "RUN_AFTER"):
         questions = getattr(prefetch, name)
         assert len(questions) == len(set(questions))
+
+
+TRUTHS = ("true", "Yes", "ON", "", "false", "no", "oFF", "0", "1", "-1", "00", "0k", "1k", "010", "08",
+          "0x0", "0x1", "maybe", "1 k", "k")  # fmt: skip
+
+
+def test_truth_values_are_those_of_git(repo: Repo) -> None:
+    """And a key without a value is true."""
+    repo.git("config", "include.path", str(repo / "settings"))
+    for value in (*TRUTHS, None):
+        setting = "xexp" if value is None else f'xexp = "{value}"'
+        (repo / "settings").write_text(f"[advice]\n{setting}\n")
+        done = run("git", "config", "--type=bool", "advice.xexp", cwd=repo.path)
+        known = {"true": True, "false": False}.get(done.out.strip())
+        found = Git(repo.path).setting("advice.xexp")
+        assert found == ("true" if value is None else value)
+        assert boolean(found) is known, value

@@ -165,12 +165,18 @@ def colour() -> bool:
         return _Chosen.color == "always"
     if os.environ.get("NO_COLOR"):
         return False
-    import subprocess
+    from gitxexp.common.errors import XexpError
+    from gitxexp.storage.git import Git, boolean
 
-    shown = "true" if is_terminal() and os.environ.get("TERM") != "dumb" else "false"
-    command = ["git", "config", "--get-colorbool", "color.xexp", shown]  # "always" is true anywhere
-    done = subprocess.run(command, capture_output=True, check=False)
-    return done.stdout.strip() == b"true"
+    try:
+        value = Git(".").setting("color.xexp", "color.ui")
+    except (XexpError, OSError):
+        return False
+    value = "auto" if value is None else value.lower()
+    if value in ("always", "never"):
+        return value == "always"
+    wanted = value == "auto" or boolean(value)
+    return bool(wanted) and is_terminal() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def paint(text: str, style: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from gitxexp.cli.render import markdown
 from gitxexp.cli.render.console import Column, ago, moment, one_line, paint, rounded, size, width
 from gitxexp.common import streams
-from gitxexp.common.text import counted
+from gitxexp.common.text import counted, show_date
 from gitxexp.repository.registry import Change, Promotion
 from gitxexp.workflows.explore.artifacts import ArtifactPlaces
 from gitxexp.workflows.explore.compare import (
@@ -18,7 +18,6 @@ from gitxexp.workflows.explore.compare import (
     MetricChange,
     ValueChange,
 )
-from gitxexp.workflows.explore.rows import show_date
 from gitxexp.workflows.explore.show import ExperimentDetails
 
 Cells = Sequence[str]

@@ -7,10 +7,10 @@ from typing import Any
 
 from gitxexp.cli.render import console, markdown
 from gitxexp.cli.render.console import Column, rounded, rounded_all
-from gitxexp.common.text import html_text, visible
+from gitxexp.common.text import html_text, show_date, visible
 from gitxexp.repository import tag_message
 from gitxexp.workflows.explore.query import ExperimentList, ListColumn
-from gitxexp.workflows.explore.rows import ColumnName, Row, show_date
+from gitxexp.workflows.explore.rows import ColumnName, Row
 
 #: What ``--porcelain`` prints unless it is told: these never change their order.
 _PORCELAIN = ("version", "date", "commit", "config_hash", "data", "run", "headline")

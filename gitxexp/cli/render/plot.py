@@ -11,9 +11,8 @@ from typing import Any
 
 from gitxexp.cli.render import console
 from gitxexp.common.dataclass import dataclass
-from gitxexp.common.text import visible
+from gitxexp.common.text import show_date, visible
 from gitxexp.workflows.explore.plot import Axis, Plot, Point
-from gitxexp.workflows.explore.rows import show_date
 
 #: Colours of series, told apart by most eyes; then they begin again.
 STYLES = ("cyan", "yellow", "magenta", "green", "red", "blue")

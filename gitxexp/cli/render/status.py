@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitxexp.cli.render import console
-from gitxexp.common.text import counted, some
-from gitxexp.repository.registry import Promotion
-from gitxexp.workflows.experiments.status import Status
-from gitxexp.workflows.explore.rows import show_date
+from gitxexp.common.text import counted, show_date, some
+
+if TYPE_CHECKING:
+    from gitxexp.repository.registry import Promotion
+    from gitxexp.workflows.experiments.status import Status
 
 _NAMED_AT_MOST = 5
 #: As :class:`gitxexp.storage.dvc.changes.Standing` has them.

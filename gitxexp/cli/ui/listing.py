@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from gitxexp.cli.render import lists
 from gitxexp.cli.render.console import width
 from gitxexp.common.dataclass import dataclass
-from gitxexp.common.text import visible
+from gitxexp.common.text import show_date, visible
 from gitxexp.repository.tag_message import show
 from gitxexp.trackers import column_names
 from gitxexp.workflows.explore import query, rows
 from gitxexp.workflows.explore.query import ListColumn, Query
-from gitxexp.workflows.explore.rows import ColumnName, ColumnNames, Row, show_date
+from gitxexp.workflows.explore.rows import ColumnName, ColumnNames, Row
 
 if TYPE_CHECKING:
     from gitxexp.repository.repository import Project

@@ -5,7 +5,6 @@ Also summarises the state of all outputs quickly: large files with a new stat ar
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
@@ -15,8 +14,16 @@ from typing import NamedTuple
 from gitxexp.storage.dvc.places import cache_dirs, work_file
 from gitxexp.storage.dvc.pointer_file import listed_hash
 from gitxexp.storage.dvc.pointers import Output
+from gitxexp.storage.dvc.standing import Standing
 from gitxexp.storage.dvc.stat_cache import Key, StatCache, key_of, now_ns
-from gitxexp.storage.objects import Progress, dos2unix_md5, has_object, hash_file, manifest_hash
+from gitxexp.storage.objects import (
+    Progress,
+    digest_of,
+    dos2unix_md5,
+    has_object,
+    hash_file,
+    manifest_hash,
+)
 
 #: Never part of a directory output (dvc/ignore.py, the default patterns).
 _IGNORED = {".git", ".hg", ".dvc"}
@@ -200,6 +207,8 @@ class Checker:
         return digest
 
     def manifest(self, path: Path, files: dict[str, os.stat_result], out: Output) -> str:
+        import json  # late: few outputs are folders
+
         known = {} if out.legacy else self.stats.below(str(path))
         entries = []
         for relpath in sorted(files):
@@ -255,9 +264,7 @@ def walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
 
 def summary(files: dict[str, os.stat_result]) -> Key:
     """Return one key for a whole directory, computed from every file's name and stat."""
-    import hashlib  # late: loads OpenSSL (2 ms), which single files do not need
-
-    digest = hashlib.sha256()
+    digest = digest_of("sha256", "_sha256", "_sha2")()
     newest = size = 0
     for relpath in sorted(files):
         info = files[relpath]
@@ -286,20 +293,6 @@ BUDGET = 8 << 20
 
 #: Files visited in about 100 ms; a directory may use only what is left of this budget.
 FILES = 10_000
-
-
-class Standing(NamedTuple):
-    """Outputs that differ from their pointers, by path.
-
-    ``stale``: present, but as of another commit, and in the cache, so ``dvc checkout`` loses
-    nothing. git leaves this state behind, because it updates pointers and not data.
-    """
-
-    changed: tuple[str, ...] = ()
-    stale: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    total: int = 0  #: outputs that were examined
-    remote: int = 0  #: how many stale or missing outputs the cache lacks, so ``dvc pull`` is needed
 
 
 def standing(top: Path, outputs: Iterable[Output], cache: Path) -> Standing:

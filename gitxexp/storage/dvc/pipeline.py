@@ -17,7 +17,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.notes import note
 from gitxexp.storage import paths
@@ -85,8 +84,7 @@ def _covers(known: frozenset[str], path: str) -> bool:
     return False
 
 
-@dataclass
-class _Collected:
+class _Collected(NamedTuple):
     params: dict[str, tuple[str, ...]]
     metrics: dict[str, None]
     plots: dict[str, None]

@@ -36,9 +36,7 @@ def is_dvc_repo(root: Path) -> bool:
 
 def dvc_roots(top: Path) -> list[str]:
     """Return the folders of a repository's DVC projects, relative to its top; "" is the top itself."""
-    spec = (".dvc/config", "*/.dvc/config")
-    listed = Git(top).fields("ls-files", "-z", "--", *spec)
-    return sorted({name.removesuffix(".dvc/config").rstrip("/") for name in listed})
+    return sorted({*Git(top).projects(".dvc/config")})
 
 
 def has_dvc(top: Path) -> bool:

@@ -11,9 +11,10 @@ from gitxexp.common.errors import XexpError
 from gitxexp.repository import commit
 from gitxexp.repository.config import Config
 from gitxexp.repository.repository import Project
-from gitxexp.storage.dvc.changes import Standing, standing
+from gitxexp.storage.dvc.changes import standing
 from gitxexp.storage.dvc.places import cache_dirs, has_dvc
 from gitxexp.storage.dvc.pointers import Output
+from gitxexp.storage.dvc.standing import Standing
 from gitxexp.storage.objects import find_object
 from gitxexp.trackers.run import Run
 from gitxexp.trackers.runs import latest_run

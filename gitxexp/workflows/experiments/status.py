@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitxexp.common.errors import XexpError
-from gitxexp.repository import config, registry, unproved
+from gitxexp.repository import config, unproved
 from gitxexp.repository.numbers import untagged
-from gitxexp.repository.prefetch import STATUS_APART, STATUS_COMMITS, STATUS_DRIVER, STATUS_HEAD
-from gitxexp.repository.registry import Promotion
+from gitxexp.repository.prefetch import STATUS_APART, STATUS_COMMITS, STATUS_HEAD
 from gitxexp.repository.repository import CHECK_OUT, Project
 from gitxexp.repository.tags import Experiment, Tags
 from gitxexp.repository.unfinished import unfinished
-from gitxexp.storage.dvc import pointers
-from gitxexp.storage.dvc.changes import Standing, standing
 from gitxexp.storage.dvc.places import has_dvc
+from gitxexp.storage.dvc.standing import Standing
+
+if TYPE_CHECKING:
+    from gitxexp.repository.registry import Promotion
 
 
 class Head(NamedTuple):
@@ -123,6 +123,9 @@ def _outputs(project: Project) -> tuple[Standing, int]:
     top = project.places.top
     if top is None or not has_dvc(top):
         return Standing(), 0
+    from gitxexp.storage.dvc import pointers  # late: what follows is for repositories with DVC
+    from gitxexp.storage.dvc.changes import standing
+
     try:
         outputs = pointers.outputs_in(top, project.git)
     except XexpError:  # a broken pointer is reported by the command that needs it
@@ -177,6 +180,8 @@ def _promoted(project: Project) -> tuple[Promotion, ...]:
     if len(set(project.git.text("rev-parse", *names, ok=(0, 128)).split())) != 2:
         return ()
     before = next(iter(project.git.cat(names[:1])), None)
+    from gitxexp.repository import registry  # late: a page without such a change does without it
+
     known = registry.promotions_in(before[2]) if before else set()
     try:
         promotions = project.registry.promotions()
@@ -193,7 +198,7 @@ def _has_drivers(project: Project, top: Path) -> bool:
     """Whether this clone has the merge driver, if the tracked attributes name it."""
     path = top / ".gitattributes"
     named = path.is_file() and b"merge=xexp" in path.read_bytes()
-    return not named or bool(project.git.config(STATUS_DRIVER))
+    return not named or project.git.setting("merge.xexp.driver") is not None
 
 
 def _next(project: Project, found: Status) -> str:
@@ -204,7 +209,11 @@ def _next(project: Project, found: Status) -> str:
     is_set_up = top is not None and config.is_set_up(top / project.folder)
     if top is not None and not (found.drivers and is_set_up):
         others = () if is_set_up else config.folders(top)  # no project at the top, but in folders
-        return f"cd {shlex.quote(others[0])}" if others else "git xexp init"
+        if not others:
+            return "git xexp init"
+        import shlex  # late: 1 ms
+
+        return f"cd {shlex.quote(others[0])}"
     if found.unfinished:
         return (
             "git xexp conflicts" if found.head.conflicts else f"git {found.unfinished} --continue"

@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.text import show_date
 from gitxexp.repository import version as versions
 from gitxexp.repository.tags import Experiment
 from gitxexp.repository.version import NamedVersion
@@ -325,9 +326,3 @@ def _local(fields: Sequence[int]) -> float:
     """mktime normalises: the 32nd of January is the first of February."""
     year, month, day, hour, minute, second = fields
     return time.mktime((year, month, day, hour, minute, second, 0, 0, -1))
-
-
-def show_date(seconds: float) -> str:
-    """Local time, ISO 8601 with the zone's offset."""
-    text = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(seconds))
-    return f"{text[:-2]}:{text[-2:]}"

@@ -26,7 +26,7 @@ from gitxexp.repository.numbers import taken
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
 from gitxexp.repository.version import Level
-from gitxexp.storage.git import SETTINGS, Git, GitError
+from gitxexp.storage.git import Git, GitError
 from gitxexp.storage.objects import Progress, hash_file
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments.collect import Wanted, collect
@@ -148,7 +148,7 @@ def rerun(
         )[0]  # fmt: skip
         _prepare(project, past, tree.top)
         tree.seal()
-        config = settings.load(tree.top, project.git.config(SETTINGS), project.folder)
+        config = settings.load(tree.top, project.settings, project.folder)
         job = _job(project, request, past, id, tree.top, config)
         new = software(job.command, environment(job.context), tree.top)
         if started is not None:
@@ -272,7 +272,7 @@ def _prepare(project: Project, past: Past, top: Path) -> None:
 
 def _set_parameters(project: Project, found: RunRecord, top: Path) -> None:
     """The parameter files as the sweep wrote them; if they are not kept, the values that it set."""
-    config = settings.load(top, project.git.config(SETTINGS), project.folder)
+    config = settings.load(top, project.settings, project.folder)
     folders = RunFolders(project.state)
     for path in config.params_files:
         kept = folders.kept(found.id, path)

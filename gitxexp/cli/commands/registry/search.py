@@ -68,7 +68,7 @@ def search(
 
 
 def _columns(found: Sequence[Match]) -> list[Column]:
-    from gitxexp.workflows.explore.rows import show_date
+    from gitxexp.common.text import show_date
 
     dates = ["" if one.date is None else show_date(one.date) for one in found]
     if console.is_terminal():
@@ -88,7 +88,7 @@ def _marked(one: Match) -> str:
 
 
 def _object(one: Match) -> dict[str, Any]:
-    from gitxexp.workflows.explore.rows import show_date
+    from gitxexp.common.text import show_date
 
     return {
         "version": one.version or None,

@@ -202,7 +202,7 @@ def lacks_drivers(project: Project) -> bool:
     """Whether the tracked attributes name the merge driver but this clone lacks it."""
     if "merge=xexp" not in _read(project.top / ATTRIBUTES):
         return False
-    return not project.git.config(r"^merge\.xexp\.driver$")
+    return project.git.setting("merge.xexp.driver") is None
 
 
 def register(project: Project, *, wait: bool = True) -> list[str]:
