@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import mmap
 import struct
+from array import array
+from collections.abc import Iterable
 from pathlib import Path
 
 INTERIOR = (2, 5)  #: kinds of b-tree page: of an index, of a table
 LEAF_TABLE = 13
+INDEX = (2, 10)
 LOCKS = 1 << 30  #: the page that contains this byte is never used
 
 
@@ -24,22 +27,34 @@ class Pages:
         self.size = 65536 if size == 1 else size
         self.usable = self.size - self.raw[20]
         self.count = len(self.raw) // self.size
+        self._below: dict[int, array[int]] = {}
 
     def header(self, page: int) -> tuple[int, int, int]:
         """Where the page's b-tree header starts, its kind, and its number of cells."""
         at = (page - 1) * self.size + (100 if page == 1 else 0)
         return at, self.raw[at], struct.unpack_from(">H", self.raw, at + 3)[0]
 
-    def children(self, page: int) -> list[int]:
+    def children(self, page: int) -> array[int]:
         """The page numbers below an interior page."""
-        at, _, cells = self.header(page)
-        start = (page - 1) * self.size
-        offsets = struct.unpack_from(f">{cells}H", self.raw, at + 12)
-        get = struct.Struct(">I").unpack_from
-        raw = self.raw
-        found = [get(raw, start + o)[0] for o in offsets]
-        found.append(get(raw, at + 8)[0])
-        return found
+        if page not in self._below:
+            at, _, cells = self.header(page)
+            start = (page - 1) * self.size
+            raw = self.raw[start : start + self.size]
+            offsets = struct.unpack_from(f">{cells}H", raw, at - start + 12)
+            number = struct.Struct(">I").unpack_from
+            found = array("I", [number(raw, o)[0] for o in offsets])
+            found.append(number(raw, at - start + 8)[0])
+            self._below[page] = found
+        return self._below[page]
+
+    def of_indices(self, pages: Iterable[int]) -> set[int]:
+        """Those of the pages that surely belong to an index or a table WITHOUT ROWID, or are free.
+
+        All but b-tree pages begin with the upper byte of a page number.
+        """
+        if self.count >= min(INDEX) << 24:
+            return set()
+        return {page for page in pages if self.header(page)[1] in INDEX}
 
     def interior(self, root: int) -> tuple[set[int], list[int]]:
         """All interior pages of one b-tree, and those just above its leaves in key order."""

@@ -325,18 +325,21 @@ def read(task: Task, words: Words) -> dict[str, object]:
         second = Thread(target=search_through, args=(opened[0], searches, 1), daemon=True)
         second.start()
         search_through(opened[0], searches, 0)
+        found = [_apart(pair, files, of) for pair, of in zip(pairs, task["pairs"], strict=True)]
         second.join()
+        rows = [_rows(search, files[0]) for search in searches]
         if out:
             copy.end()
-    found: list[object] = []
-    for pair, of in zip(pairs, task["pairs"], strict=True):
-        two = files[pair.a], files[pair.b]
-        try:
-            told = explain(two, pair.changed, of["roots"], of["others"]) if pair.alike else None
-            found.append(told if told is not None else by_rows(two, of["roots"]))
-        except (ValueError, IndexError, struct.error):
-            found.append(None)
-    return {"pairs": found, "rows": [_rows(search, files[0]) for search in searches]}
+    return {"pairs": found, "rows": rows}
+
+
+def _apart(pair: Comparison, files: Sequence[Pages], of: Pair) -> object:
+    two = files[pair.a], files[pair.b]
+    try:
+        told = explain(two, pair.changed, of["roots"], of["others"]) if pair.alike else None
+        return told if told is not None else by_rows(two, of["roots"])
+    except (ValueError, IndexError, struct.error):
+        return None
 
 
 def _rows(search: Search, file: Pages) -> Ranges | None:
@@ -374,13 +377,14 @@ def apart(files: Files, roots: Sequence[int], changed: set[int]) -> tuple[list[L
         {leaf for page in pages if page not in common for leaf in file.children(page)} or {root}
         for file, root, pages in zip(files, roots, (low, deep), strict=True)
     ]
+    same = {page: changed.intersection(files[0].children(page)) for page in common}
     found: list[Leaves] = []
     for file, root, pages, theirs in zip(files, roots, (low, deep), own[::-1], strict=True):
         leaves: Leaves = []
         place = 0
         for page in pages or [0]:
-            group = file.children(page) if page else [root]
-            hits = changed.intersection(group)
+            group = (files[0] if page in common else file).children(page) if page else [root]
+            hits = same[page] if page in common else changed.intersection(group)
             seen |= hits
             if page not in common:
                 hits.update(leaf for leaf in group if leaf not in theirs)
@@ -408,6 +412,7 @@ def explain(files: Files, changed: set[int], roots: Roots, others: list[list[int
         sides = list(zip(files, leaves, strict=True))
         cells = [sum(file.header(leaf)[2] for _, leaf in part) for file, part in sides]
         result[name] = [*(ranges(file, part) for file, part in sides), cells]
+    unknown -= files[0].of_indices(files[1].of_indices(unknown))
     for file, trees in zip(files, others, strict=True):
         for root in trees:
             if unknown:

@@ -232,3 +232,22 @@ def test_pages_that_became_free_keep_a_copy_a_copy(tmp_path, by_pages):
     assert seen and seen[-1].common > 1500
     assert counted(report) == +expected.counts
     assert_same(target, expected.tables)
+
+
+def test_a_value_that_changed_where_only_its_last_page_tells(tmp_path, by_pages):
+    """Pages of indices change too: they are known by their kind, and that page must not be."""
+    target = build(tmp_path / "t.db", "INTEGER PRIMARY KEY", 700, 512)
+    with closing(sqlite3.connect(target)) as con:
+        con.execute("UPDATE t SET c = ? WHERE k = 300", ("long " * 2000,))
+        con.commit()
+    source = tmp_path / "s.db"
+    source.write_bytes(target.read_bytes())
+    with closing(sqlite3.connect(source)) as con:
+        con.execute("UPDATE t SET c = substr(c, 1, 9999) || '!' WHERE k = 300")
+        con.execute("UPDATE t SET a = 9 WHERE k = 100")
+        con.commit()
+    expected = oracle.two_way([oracle.read(p) for p in (target, source)], policy="theirs")
+    by_pages()
+    report = merge_files(target, [source], options=MergeOptions(on_conflict=OnConflict.THEIRS))
+    assert counted(report) == +expected.counts
+    assert_same(target, expected.tables)
