@@ -35,11 +35,7 @@ MODELS = (*FIRST, DVC_FILES)
 
 #: Queries of the status page, as in :mod:`gitxexp.workflows.experiments.status`.
 STATUS_HEAD = ("status", "--porcelain=v2", "--branch", "-z", "-uno")
-STATUS_COMMITS = ("rev-list", "--max-count=64", "HEAD")
-#: The commits of other branches that HEAD lacks.
-STATUS_APART = ("rev-list", "--branches", "--not", "HEAD")
-STATUS = ((*REFS, *PATTERNS), PLACES, STATUS_HEAD, STATUS_COMMITS, STATUS_APART,
-          (*REFS, "refs/remotes"), (*CONFIG, SETTINGS))  # fmt: skip
+STATUS = ((*REFS, *PATTERNS), PLACES, STATUS_HEAD, BRANCHES, (*CONFIG, SETTINGS))
 STATUS_DVC = (*STATUS, DVC_FILES)
 
 #: Queries of ``run`` at the top of a work tree, before the command and after it.

@@ -247,6 +247,11 @@ class Tags:
         """The experiments tagged at a commit."""
         return self._where('"commit" = ?', unhexlify(commit))
 
+    def newest_at(self, commit: str) -> Experiment | None:
+        """The newest experiment tagged at a commit; one of many there is read, not all."""
+        names = self.names_at([commit])
+        return self.named(names[0]) if names else None
+
     def tagged(self, commits: Sequence[str]) -> set[str]:
         """The commits with a tagged experiment."""
         marks = ",".join("?" * len(commits))

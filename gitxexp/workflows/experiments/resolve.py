@@ -143,8 +143,7 @@ def _at(project: Project, name: str, commit: str, tags: Tags) -> Resolved:
 
 def nearest(project: Project, commit: str, tags: Tags) -> Experiment | None:
     """The newest experiment tagged at ``commit``, else the newest that ``commit`` contains."""
-    here = tags.at(commit)
-    return here[0] if here else newest_in(project, commit, tags)
+    return tags.newest_at(commit) or newest_in(project, commit, tags)
 
 
 def newest_in(

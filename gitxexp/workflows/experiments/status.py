@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING, NamedTuple
 from gitxexp.common.errors import XexpError
 from gitxexp.repository import config, unproved
 from gitxexp.repository.numbers import untagged
-from gitxexp.repository.prefetch import STATUS_APART, STATUS_COMMITS, STATUS_HEAD
+from gitxexp.repository.prefetch import STATUS_HEAD
 from gitxexp.repository.repository import CHECK_OUT, Project
 from gitxexp.repository.tags import Experiment, Tags
 from gitxexp.repository.unfinished import unfinished
 from gitxexp.storage.dvc.places import has_dvc
 from gitxexp.storage.dvc.standing import Standing
+from gitxexp.storage.git import BRANCHES, REFS, begun
 
 if TYPE_CHECKING:
     from gitxexp.repository.registry import Promotion
+
+
+#: The commits among which the last experiment is looked for at first.
+_NEAR = "--max-count=500"
 
 
 class Head(NamedTuple):
@@ -62,12 +67,10 @@ def status(project: Project) -> Status:
     later = project.tags_later()
     where = _head(project)
     commit = where.commit
-    has_remote = bool(project.git.refs("refs/remotes"))
-    head = ["HEAD"] if commit else []
-    here = ("rev-list", "--branches", *head, "--not", "--remotes")
-    local = set(project.git.lines(*here)) if has_remote else set()
-    apart = set(project.git.lines(*STATUS_APART)) if commit else set()
-    tags = later()
+    has_remote, *questions = _sides(project, commit)
+    with begun(project.git, filter(None, questions)):
+        tags = later()
+        local, apart = (set(project.git.lines(*each)) if each else set() for each in questions)
     without = unproved.read(project.state) if has_remote else set()
     last, since = _last(project, commit, tags)
     aside = [e for e in tags.objects(without) if e.commit not in local]
@@ -88,6 +91,28 @@ def status(project: Project) -> Status:
     if top is not None:
         found = found._replace(promoted=_promoted(project), unfinished=unfinished(project))
     return found._replace(next=_next(project, found))
+
+
+class _Sides(NamedTuple):
+    """Questions to git: which commits no remote branch has, and which HEAD lacks; empty where the
+    refs alone show that there are none."""
+
+    has_remote: bool
+    local: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
+
+
+def _sides(project: Project, commit: str | None) -> _Sides:
+    remote, heads = set[str](), {commit} if commit else set[str]()
+    for name, oid in project.git.refs(*BRANCHES[len(REFS) :]).items():
+        (heads if name.startswith("refs/heads/") else remote).add(oid)
+    head = ("HEAD",) if commit else ()
+    local = remote and not heads <= remote
+    return _Sides(
+        bool(remote),
+        ("rev-list", "--branches", *head, "--not", "--remotes") if local else (),
+        ("rev-list", "--branches", "--not", "HEAD") if commit and heads != {commit} else (),
+    )
 
 
 def _on_no_branch(project: Project, found: Sequence[Experiment]) -> set[str]:
@@ -159,11 +184,13 @@ def _last(project: Project, commit: str | None, tags: Tags) -> tuple[Experiment 
     """The newest experiment in HEAD's history, and how many commits HEAD is past it."""
     if commit is None or not tags.count:
         return None, 0
-    commits = project.git.lines(*STATUS_COMMITS)
+    if here := tags.newest_at(commit):
+        return here, 0
+    commits = project.git.lines("rev-list", _NEAR, "HEAD")
     tagged = tags.tagged(commits)
     for number, each in enumerate(commits):
         if each in tagged:
-            return tags.at(each)[0], number
+            return tags.newest_at(each), number
     from gitxexp.workflows.experiments.resolve import nearest
 
     found = nearest(project, commit, tags)
