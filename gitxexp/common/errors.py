@@ -95,8 +95,13 @@ class GitError(XexpError):
         self.stderr = stderr
         super().__init__(
             _first_message(stderr) or f"{self.args_line} exited {returncode}",
-            _PARTIAL if "promisor remote" in stderr else None,
+            _PARTIAL if self.unfetched else None,
         )
+
+    @property
+    def unfetched(self) -> bool:
+        """Whether a partial clone lacks an object, and the remote that promised it does not answer."""
+        return "promisor remote" in self.stderr
 
     @property
     def lines(self) -> list[str]:

@@ -86,7 +86,9 @@ def test_a_partial_clone_without_its_remote(tagged: Repo, tmp_path: Path) -> Non
     run("git", "clone", "-q", "--filter=blob:none", f"file://{tagged.path}", tmp_path / "partial",
         cwd=tmp_path).good()  # fmt: skip
     tagged.write("params.yaml", "lr: 3\n")
+    tagged.write("model.py", "WIDTH = 3\n")
     tagged.commit("newer")
+    tagged.git("tag", "-a", "-m", "by hand", "e0.2.0")
     partial = Repo(tmp_path / "partial")
     partial.git("fetch", "-q")
     shutil.move(tagged.path, tmp_path / "gone")
@@ -94,3 +96,14 @@ def test_a_partial_clone_without_its_remote(tagged: Repo, tmp_path: Path) -> Non
         Git(partial.path).blob("origin/main", "params.yaml")
     assert failed.value.hint is not None and failed.value.hint.startswith("this clone is partial")
     assert Git(partial.path).blob("origin/main", "nothing.yaml") is None
+    run("git", "init", "-q", "unfetched", cwd=tmp_path).good()  # only commits, trees and tags
+    bare = Repo(tmp_path / "unfetched")
+    (tmp_path / "gone").rename(tagged.path)
+    bare.git("remote", "add", "origin", f"file://{tagged.path}")
+    bare.git("fetch", "-q", "--filter=blob:none", "origin", "--tags")
+    shutil.move(tagged.path, tmp_path / "gone")
+    shown = bare.xexp("explore", "show", "e0.1.0").good()
+    assert "the artifacts are those of the tag alone" in shown.err
+    assert "data/train.csv" in shown.out
+    compared = bare.xexp("explore", "diff", "e0.1.0", "e0.2.0").good()
+    assert "  model.py  not fetched\n" in compared.out

@@ -242,8 +242,8 @@ def comparison_markdown(found: Comparison) -> list[str]:
 
 
 def _markdown_file(file: CodeFileChange) -> Cells:
-    if file.added is None or file.deleted is None:
-        return file.path, "binary", "binary"
+    if why := file.uncounted:
+        return file.path, why, why
     return file.path, f"-{file.deleted}", f"+{file.added}"
 
 
@@ -301,8 +301,8 @@ def delta_cells(delta: MetricChange) -> Cells:
 
 def _file_rows(found: Comparison) -> Iterable[Cells]:
     for file in found.files:
-        if file.added is None or file.deleted is None:
-            yield file.path, "binary"
+        if why := file.uncounted:
+            yield file.path, why
         else:
             yield file.path, f"+{file.added} -{file.deleted}"
 

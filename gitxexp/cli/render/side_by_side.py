@@ -104,8 +104,8 @@ def _file(row: FileRow) -> _Row:
     for change in row.changes:
         if change is None:
             cells.append("same")
-        elif change.added is None or change.deleted is None:
-            cells.append("binary")
+        elif why := change.uncounted:
+            cells.append(why)
         else:
             cells.append(f"+{change.added} -{change.deleted}")
     return [one_line(row.path), "", *cells], frozenset()

@@ -18,7 +18,7 @@ from gitxexp.storage.dvc.pointer_file import (
     is_data_pointer,
     is_definition,
 )
-from gitxexp.storage.git import DVC_FILES, Git, decode
+from gitxexp.storage.git import DVC_FILES, Git, GitError, decode
 from gitxexp.storage.paths import Refused, shown
 
 __all__ = [
@@ -33,8 +33,20 @@ __all__ = [
     "output_named",
     "outputs_at",
     "outputs_by",
+    "outputs_here",
     "outputs_in",
 ]
+
+
+def outputs_here(git: Git, rev: str) -> list[Output] | None:
+    """Like :func:`outputs_at`; None if a partial clone lacks the pointers and its remote does not
+    answer."""
+    try:
+        return outputs_at(git, rev)
+    except GitError as error:
+        if not error.unfetched:
+            raise
+        return None
 
 
 def outputs_at(git: Git, rev: str) -> list[Output]:

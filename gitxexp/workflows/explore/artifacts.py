@@ -49,7 +49,8 @@ def artifacts(
     project: Project, experiment: Experiment, *, ask_remote: bool = False
 ) -> tuple[list[ArtifactPlaces], list[str]]:
     """Return every artifact, and notes. Non-local remotes are asked only on request."""
-    outputs = pointers.outputs_at(project.git, experiment.commit)
+    read = pointers.outputs_here(project.git, experiment.commit)
+    outputs = read or []
     named = experiment.payload.artifacts
     apart = bool(experiment.version.prefix and named)  # other projects have outputs in its commit
     outputs = [out for out in outputs if out.content and (not apart or out.path in named)]
@@ -58,6 +59,7 @@ def artifacts(
     for path, oid in experiment.payload.artifacts.items():
         if path not in known:
             located.append(_unknown(path, oid, role(path)))
+    notes += [_UNREAD] if read is None else []
     return sorted(located, key=lambda artifact: artifact.path), notes
 
 
@@ -73,7 +75,10 @@ def artifacts_of_all(
     known: dict[tuple[str, str], Output] = {}
     paths: dict[str, Output] = {}
     for experiment in experiments[:_READ]:
-        for out in pointers.outputs_at(project.git, experiment.commit):
+        read = pointers.outputs_here(project.git, experiment.commit)
+        if read is None:
+            continue
+        for out in read:
             if out.content:
                 known.setdefault((out.path, out.content), out)
                 paths.setdefault(out.path, out)
@@ -87,6 +92,10 @@ def artifacts_of_all(
     located += [_unknown(*pair, role(pair[0])) for pair in recorded if pair not in known]
     return sorted(located, key=lambda artifact: artifact.path), notes
 
+
+_UNREAD = (
+    "the remote of this partial clone does not answer: the artifacts are those of the tag alone"
+)
 
 #: Maximum number of experiments whose pointers are read.
 _READ = 20

@@ -12,7 +12,7 @@ from gitxexp.repository.tags import Experiment
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.changes import Kind, status
 from gitxexp.storage.dvc.places import has_dvc
-from gitxexp.storage.git import Git
+from gitxexp.storage.git import Git, GitError
 from gitxexp.trackers import column_names
 from gitxexp.workflows.experiments import code_hash, describe
 from gitxexp.workflows.explore import filters
@@ -68,11 +68,20 @@ class MetricChange(NamedTuple):
 
 
 class CodeFileChange(NamedTuple):
-    """A code file that differs; line counts are None for a binary file."""
+    """A code file that differs; line counts are None for a binary file, or if it was not ``fetched``
+    by a partial clone."""
 
     path: str
     added: int | None
     deleted: int | None
+    fetched: bool = True
+
+    @property
+    def uncounted(self) -> str:
+        """Why there are no line counts; "" if there are."""
+        if not self.fetched:
+            return "not fetched"
+        return "binary" if self.added is None or self.deleted is None else ""
 
 
 class Comparison(NamedTuple):
@@ -97,7 +106,7 @@ def of_experiment(project: Project, experiment: Experiment) -> ComparedSide:
     payload = experiment.payload
     artifacts: Mapping[str, str] = payload.artifacts
     if payload.handwritten:
-        outputs = pointers.outputs_at(project.git, experiment.commit)
+        outputs = pointers.outputs_here(project.git, experiment.commit) or []
         artifacts = pointers.contents(outputs)
     return ComparedSide(experiment.name, experiment.commit, payload.params, payload.metrics, artifacts,
                 payload.run, payload.handwritten)  # fmt: skip
@@ -374,9 +383,14 @@ def _revs(before: ComparedSide, after: ComparedSide) -> list[str]:
 def _files(git: Git, before: ComparedSide, after: ComparedSide) -> list[CodeFileChange]:
     if before.commit == after.commit:
         return []
-    fields = git.fields(
-        "diff", "--no-ext-diff", "--no-renames", "--numstat", "-z", *_revs(before, after), "--"
-    )
+    changed = ("diff", "--no-ext-diff", "--no-renames", "-z", *_revs(before, after))
+    try:
+        fields = git.fields(*changed, "--numstat", "--")
+    except GitError as error:
+        if not error.unfetched:
+            raise
+        names = git.fields(*changed, "--name-only", "--")
+        return [CodeFileChange(name, None, None, fetched=False) for name in names]
     files = []
     for field in fields:
         added, deleted, path = field.split("\t", 2)
