@@ -48,7 +48,8 @@ def summary(found: Report) -> Iterator[Sentence]:
     else:
         more = "higher" if found.maximize else "lower"
         value, name = Strong(rounded(found.best.value)), Strong(found.best.experiment.name)
-        yield [f"Best {found.metric} ({more} is better): ", value, " by ", name, "."]
+        equal = f", the same as {some(found.best.equal, 6)}" if found.best.equal else ""
+        yield [f"Best {found.metric} ({more} is better): ", value, " by ", name, f"{equal}."]
         if found.best.since:
             yield [_changes(found, found.best.since, found.metric)]
         yield from _noise(found, found.metric)
@@ -150,8 +151,7 @@ def _importance(found: Report) -> list[str]:
     )
     note = (
         "Spearman's rank correlation, and the share of the variance between the values of"
-        f" the parameter (eta squared), over {counted(found.runs, 'run')}."
-        " They show correlation, not causation."
+        " the parameter (eta squared), over the runs that have both. They show correlation, not causation."
     )
     return [*head, *table, "", note, ""]
 

@@ -30,11 +30,12 @@ _MOST = 12
 
 @dataclass(frozen=True)
 class Best:
-    """The best experiment by the metric, and its changes from its parent."""
+    """The best experiment by the metric (of several the newest), and its changes from its parent."""
 
     experiment: Experiment
     value: float | int
     since: Comparison | None  #: None if it has no parent
+    equal: Sequence[str] = ()  #: the others with the same value, newest first
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,6 @@ class Report:
         None  #: experiments indistinguishable from the best; None if unknown
     )
     production: Sequence[Promotion] = ()  #: the newest promotion of each model
-
-    @property
-    def runs(self) -> int:
-        """The number of rows behind ``importance``."""
-        return len(self.rows)
 
 
 @dataclass(frozen=True)
@@ -128,7 +124,8 @@ def _best(project: Project, rows: Sequence[Row], metric: ColumnName, maximize: b
     if parent is not None:
         sides = (compare.of_experiment(project, each) for each in (parent, experiment))
         since = compare.compare(project, *sides)
-    return Best(experiment, value, since)
+    equal = [other.name for amount, other in ranked if amount == value and other is not experiment]
+    return Best(experiment, value, since, equal)
 
 
 def _ties(

@@ -131,7 +131,8 @@ class Catalog:
         if not revision:
             if is_path(name.schema):
                 return self._in_file(self._path_here(name.schema, whole=True), name)
-            return self._path_here(name.name) or self._among(self.here, name, self._missing(name))
+            here = self._path_here(name.name)
+            return here or self._among(self.here, name, self._missing(name)) or self._quoted(name)
         if not table:
             return None
         from gitxexp.workflows.experiments import resolve  # late, as the contents
@@ -151,6 +152,12 @@ class Catalog:
         if found is None:
             raise self._nowhere(asked, revision, self.databases_at(commit, asked.schema))
         return found
+
+    def _quoted(self, name: TableName) -> TablePlace | None:
+        """The table of ``"FILE.TABLE"``, which is quoted as one that is at a version."""
+        schema, _, plain = name.name.rpartition(".")
+        asked = TableName(plain, schema)
+        return self._among(self.here, asked, None) if schema and not name.schema else None
 
     def _split(self, name: str) -> tuple[str, str]:
         """The name of a table, and the revision after it or "": tables, paths and revisions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import weakref
 from collections.abc import Iterator, Sequence
@@ -204,11 +205,25 @@ class Database:
             ]
             if wide:
                 query = f"SELECT * REPLACE ({', '.join(wide)}) FROM ({query}\n)"
+            self._copy(query, out, wide=bool(wide))
+        with output_file(path) as temporary:
+            shutil.copyfile(out, temporary)
+
+    def _copy(self, query: str, out: Path, *, wide: bool) -> None:
+        from gitxexp.tables.duckdb.core import core
+
+        try:
             self.session.connection.execute(
                 f"COPY ({query}\n) TO {text(str(out))} (FORMAT parquet)"
             )
-        with output_file(path) as temporary:
-            shutil.copyfile(out, temporary)
+        except core().ConversionException as error:
+            value = re.search(r"cast value (\d{39}|-\d{39}) to DECIMAL\(38,0\)", str(error))
+            if not wide or value is None:
+                raise
+            raise UsageError(
+                f"an integer of 39 digits is more than parquet has: {value[1]}",
+                "write that column as text: SELECT * REPLACE (CAST(x AS VARCHAR) AS x) FROM ...",
+            ) from None
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -261,9 +276,7 @@ class Database:
         found = RECORDS[name](self.project)
         out = self.session.scratch / f"{self.session.name('records')}.parquet"
         scan.write_records(out, found.columns, found.rows)
-        times = ", ".join(
-            f"make_timestamp({quote(c)} * 1000000) AS {quote(c)}" for c in found.moments
-        )
+        times = ", ".join(f"make_timestamp({quote(c)}) AS {quote(c)}" for c in found.moments)
         replaced = f" REPLACE ({times})" if times else ""
         return f"(SELECT *{replaced} FROM read_parquet({text(str(out))}))"
 

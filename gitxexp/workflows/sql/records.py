@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Records:
     """A table: the kind of each column (see :mod:`gitxexp.tables.duckdb.parquet_writer`), and rows.
 
-    ``moments`` are columns of seconds since 1970, shown as times in UTC.
+    ``moments`` are columns of microseconds since 1970, shown as times in UTC.
     """
 
     columns: Mapping[str, str]
@@ -33,11 +33,12 @@ _EXPERIMENT = {
 }  # fmt: skip
 _RUN = {
     "id": "text", "version": "text", "status": "text", "code": "integer", "command": "text",
-    "started": "text", "ended": "text", "host": "text", "user": "text", "python": "text",
+    "started": "integer", "ended": "integer", "host": "text", "user": "text", "python": "text",
     "branch": "text", "sweep": "text", "config_hash": "text", "data": "text", "run_commit": "text",
     "params": "text", "metrics": "text", "results": "text", "table": "text", "rows": "integer",
     "note": "text",
 }  # fmt: skip
+_RUN_TIMES = ("started", "ended")
 
 
 def experiments(project: Project) -> Records:
@@ -49,8 +50,9 @@ def experiments(project: Project) -> Records:
                  each.commit, said.parent, said.reason, said.results, said.table)  # fmt: skip
         labels = ", ".join(said.labels)
         rows.append(
-            [each.name, each.date, each.tagger or None, labels or None, *(t or None for t in texts)]
-        )
+            [each.name, each.date * 1_000_000, each.tagger or None, labels or None,
+             *(t or None for t in texts)]
+        )  # fmt: skip
     return Records(_EXPERIMENT, rows, ("date",))
 
 
@@ -65,7 +67,7 @@ def params(project: Project) -> Records:
 
 
 def metrics(project: Project) -> Records:
-    """A row for each metric of each experiment; ``value`` is NULL if it is not a number."""
+    """A row for each metric of each experiment; ``value`` is NULL if it is neither a number nor NaN."""
     rows = [
         [each.name, name, _number(value), _shown(value)]
         for each in project.experiments()
@@ -131,9 +133,10 @@ def promotions(project: Project) -> Records:
 
 def runs(project: Project) -> Records:
     """A row for each run: those that ``run`` and ``sweep`` recorded, and those known only to a
-    tracker, whose status is NULL. ``params`` and ``metrics`` are JSON."""
+    tracker, whose status is NULL. ``params`` and ``metrics`` are JSON; a time that cannot be read is
+    NULL."""
     if project.places.top is None:
-        return Records(_RUN, [])
+        return Records(_RUN, [], _RUN_TIMES)
     from gitxexp.workflows.experiments import collect
 
     recorded = project.registry.runs()
@@ -146,12 +149,13 @@ def runs(project: Project) -> Records:
                 continue
             facts: dict[str, Any] = {
                 "id": run.id, "version": versions.get(run.id) or run.declared_version,
-                "started": run.started, "ended": run.ended, "params": _json(run.params),
+                "started": _microseconds(run.started), "ended": _microseconds(run.ended),
+                "params": _json(run.params),
                 "metrics": _json(run.metrics), "table": run.table or None, "rows": run.rows,
                 "results": _below(project, run.database),
             }  # fmt: skip
             rows.append([facts.get(name) for name in _RUN])
-    return Records(_RUN, rows)
+    return Records(_RUN, rows, _RUN_TIMES)
 
 
 def _parts(record: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -165,6 +169,8 @@ def _run_cell(record: Mapping[str, Any], name: str) -> Any:
     if name in ("results", "table"):
         return str(parts[0].get("database" if name == "results" else name) or "") if parts else None
     value = record[name]
+    if name in _RUN_TIMES:
+        return _microseconds(value)
     if isinstance(value, list | dict):
         return _json(value)
     return None if value == "" else value
@@ -173,6 +179,13 @@ def _run_cell(record: Mapping[str, Any], name: str) -> Any:
 def _below(project: Project, path: Any) -> str:
     inside = path.is_relative_to(project.top)
     return path.relative_to(project.top).as_posix() if inside else str(path)
+
+
+def _microseconds(value: Any) -> int | None:
+    from gitxexp.trackers.times import moment
+
+    when = moment(value)
+    return round(when.seconds * 1_000_000) if when.rank == 2 else None
 
 
 def _shown(value: Any) -> str | None:
@@ -184,6 +197,8 @@ def _shown(value: Any) -> str | None:
 def _number(value: Any) -> float | None:
     from gitxexp.workflows.explore.filters import number
 
+    if isinstance(value, float):
+        return value
     found = number(value)
     return None if found is None else float(found)
 

@@ -36,7 +36,8 @@ def make(repo: Repo, clock: Clock) -> None:
                 experiments.tag(
                     repo, clock, version,
                     {"model": HOSTILE if number == 2 else "bert", "train.lr": lr, "seed": 2**60 + number},
-                    {"accuracy": rate, "f1": rate - 0.1, "odd": float("inf")},
+                    {"accuracy": rate, "f1": rate - 0.1, "odd": float("inf"),
+                     "drift": float("nan") if number == 2 else number},
                     run=run, parent=parent, text=f"try {number} {HOSTILE if number == 1 else ''}",
                     data="aaaaaa", results="results/experiments.db", table="predictions",
                     labels=("good", HOSTILE) if number == 1 else (),

@@ -34,6 +34,10 @@ const field = document.getElementById("filter");
 field.value = arguments[0];
 field.dispatchEvent(new Event("input"));
 """
+_CHOOSE = """
+[...document.querySelectorAll("#chooser label")].find(e => e.textContent === arguments[0])
+  .querySelector("input").click()
+"""
 _PICK = """
 [...document.querySelectorAll("#table tbody tr")].find(r => r.cells[1].innerText.startsWith(arguments[0]))
   .querySelector("input").click()
@@ -201,6 +205,7 @@ def _draws(browser: Browser) -> None:
     assert "onerror" in browser.text("table")
     assert "e0.2.0" in browser.js("return document.querySelector('.words').innerText")
     assert browser.table("#places")[0][0] == "data/train.csv"
+    assert "git xexp get e0.2.0 PATH" in browser.text("places-note")
     assert browser.text("findings")
 
 
@@ -258,6 +263,7 @@ def _sorts_and_filters(browser: Browser, repo: Repo) -> None:
         "model ~ b*t", "version >= e0.2.1", "date < 2000-01-01", "text ~ 'try [13]'", "f1 != 0.7",
         "(f1<0.75 and f1 > 0.6)",
         "params.seed = 1152921504606846976", "label != good", "metrics.odd > 1", "tagger = 'Ada Lovelace'",
+        "drift = NaN", "drift != nan", "drift != 3", "drift < 9 or drift >= 9", "drift ~ na",
     ):  # fmt: skip
         found = repo.xexp("list", "--filter", expression, "--json").good().json()
         assert browser.filter(expression) == [one["version"] for one in found], expression
@@ -265,6 +271,11 @@ def _sorts_and_filters(browser: Browser, repo: Repo) -> None:
     assert browser.filter("accuracy > ") == ["e0.3.0", "e0.2.1", "e0.2.0", "e0.1.0"]
     assert "cannot be read" in browser.text("filter-note")
     browser.filter("")
+    browser.js(_CHOOSE, "drift")
+    both = browser.sort("drift"), browser.sort("drift")
+    assert [names[-1] for names in both] == ["e0.2.1"] * 2  # NaN, in either order
+    browser.sort("drift")
+    browser.js(_CHOOSE, "drift")
     browser.js("[...document.querySelectorAll('#kinds button')].at(-1).click()")
     assert len(browser.names()) == 5
     browser.js("document.querySelector('#kinds button').click()")

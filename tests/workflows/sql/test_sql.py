@@ -5,10 +5,13 @@ from __future__ import annotations
 import gc
 import io
 import json
+import math
 import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +58,8 @@ def test_tables_and_forms(repo: Repo, clock: Clock) -> None:
     large = "SELECT sum(n) AS n, -1 AS one FROM (VALUES (9007199254740993), (0)) AS t(n)"
     repo.xexp("sql", large, "--parquet", out).good()
     assert duckdb.sql(f"FROM '{out}'").fetchall() == [(9007199254740993, -1)]
+    huge = repo.xexp("sql", f"SELECT {2**127 - 1} AS n", "--parquet", out)
+    assert huge.code == 129 and "an integer of 39 digits is more than parquet has" in huge.err
     stream = subprocess.run(
         ["git-xexp", "sql", asked, "--arrow"], cwd=repo.path, check=True, capture_output=True
     )
@@ -141,7 +146,10 @@ def test_two_databases_with_one_table(tagged: Repo) -> None:
     config.write_text(
         text.replace('"results/experiments.db"', '"results/experiments.db", "results/second.db"')
     )
-    tagged.xexp("sql", "SELECT f1 FROM second.predictions").good()
+    for name in ("second.predictions", '"second.predictions"', "Second.predictions"):
+        tagged.xexp("sql", f"SELECT f1 FROM {name}").good()
+    wrong = tagged.xexp("sql", 'FROM "second.predictons"').err
+    assert "there is no table 'second.predictons'" in wrong and "mean second.predictions" in wrong
     both = tagged.xexp("sql", "SELECT f1 FROM predictions")
     assert both.code == 129
     assert "hint: name one: experiments.predictions or second.predictions" in both.err
@@ -203,6 +211,26 @@ def test_values_are_printed_as_they_are(repo: Repo) -> None:
     assert repo.xexp("sql", lines, "--csv").out == 'a,b,c\n"one\ntwo\t3\r\n",\\x1b[31m\\r,\\n\n'
     bad = repo.xexp("sql", "SELECT DATE '2024-01-01', CAST('x' AS INT)")
     assert bad.err.splitlines()[1] == "  LINE 1: SELECT DATE '2024-01-01', CAST('x' AS INT)"
+
+
+def test_nan_and_times_are_the_same_in_every_table(tagged: Repo, clock: Clock) -> None:
+    """A metric that is NaN is one in the long table, too; times of runs can be subtracted."""
+    experiments.tag(tagged, clock, "e9.0.0", {}, {"f1": math.nan, "loss": math.inf})
+    query = """SELECT isnan(value) AS nan, isinf(value) AS inf, value = (
+        SELECT loss FROM metrics_wide WHERE version = 'e9.0.0') AS same
+        FROM metrics WHERE version = 'e9.0.0' ORDER BY name"""
+    assert tagged.xexp("sql", query, "--ndjson").good().out == (
+        '{"nan": true, "inf": false, "same": false}\n{"nan": false, "inf": true, "same": true}\n'
+    )
+    with closing(sqlite3.connect(tagged / "results/experiments.db")) as db:
+        first, last = db.execute(
+            "SELECT min(timestamp), max(timestamp) FROM predictions WHERE track_id = 'run-lr-0.1'"
+        ).fetchone()
+    took = "SELECT started, epoch(ended - started) AS took FROM runs WHERE id = 'run-lr-0.1'"
+    (row,) = tagged.xexp("sql", took, "--json").good().json()
+    began, ended = map(datetime.fromisoformat, (first, last))
+    assert datetime.fromisoformat(row["started"]) == began
+    assert row["took"] == pytest.approx((ended - began).total_seconds(), abs=1e-6)
 
 
 def test_schemas_and_views_of_a_database(repo: Repo) -> None:

@@ -67,7 +67,6 @@ def _object(page: Page) -> dict[str, Any]:
             ]
             for name, rows in page.importance.items()
         },
-        "importanceRuns": found.runs,
         "curves": [_curve(curve) for curve in page.curves],
         "code": [
             {"path": _text(file.path), "versions": file.versions, "at": _runs_of(file.at)}
@@ -95,9 +94,7 @@ def _cell(value: Any) -> Any:
     """A value as JSON holds it: what is missing is null, what it cannot hold exactly a text."""
     kind = type(value)
     if kind is float:
-        if value - value == 0:
-            return value
-        return None if value != value else str(value)
+        return value if value - value == 0 else str(value)
     if kind is int:
         return value if -_SAFE <= value <= _SAFE else str(value)
     if value is None or kind is bool:

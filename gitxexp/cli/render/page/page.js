@@ -30,7 +30,8 @@ const save = (name, parts, type) => {
 
 const spread = (packed) => { const out = []; for (let i = 0; i < packed.length; i += 2) for (let n = packed[i + 1]; n--;) out.push(packed[i]); return out; };
 const columns = data.columns.map((column) => {
-  const values = column.values || spread(column.at).map((place) => column.of[place]);
+  let values = column.values || spread(column.at).map((place) => column.of[place]);
+  if (column.kind === "metric") values = values.map((value) => value === "nan" ? NaN : value); // JSON has none
   const known = values.filter((value) => value !== null);
   return {...column, id: `${column.kind}:${column.name}`, values, label: column.kind === "field" ? column.name : column.name.split(".").pop(),
     numeric: known.length > 0 && known.every((value) => typeof value === "number")};
@@ -52,9 +53,9 @@ for (let row = data.count; row--;) { const run = field("run", row); if (run != n
 const everyRow = names.map((_, row) => row);
 const experiments = everyRow.slice(0, data.experiments);
 
-// A value as a number where it is one or spells one, else null; as --filter of explore list has it.
+// A value as a number where it is one or spells one, else null, as for NaN; as --filter of explore list has it.
 function number(value) {
-  if (typeof value === "number") return value;
+  if (typeof value === "number") return Number.isNaN(value) ? null : value;
   if (typeof value !== "string" || !/^\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*$/i.test(value)) return /^\s*[-+]?inf(inity)?\s*$/i.test(value) ? (value.includes("-") ? -Infinity : Infinity) : null;
   return Number(value);
 }
@@ -68,7 +69,7 @@ const finite = (value) => { const found = number(value); return found !== null &
 
 // Four decimals, or four digits where that would show none; all of them are in the title.
 function rounded(value) {
-  if (typeof value !== "number" || Number.isInteger(value)) return plain(value);
+  if (typeof value !== "number" || Number.isInteger(value) || Number.isNaN(value)) return plain(value);
   const size = Math.abs(value);
   if (!(size >= 1e-3 && size < 1e6)) return String(Number(value.toPrecision(4)));
   const exact = plain(value);
@@ -78,6 +79,7 @@ function plain(value) {
   if (value === null || value === undefined) return "";
   if (Array.isArray(value)) return value.join(", ");
   if (typeof value !== "number") return String(value);
+  if (Number.isNaN(value)) return "nan";
   const text = String(value);
   if (!text.includes("e-")) return text;
   return Math.abs(value) >= 1e-6 ? value.toFixed(12).replace(/0+$/, "") : text;
@@ -242,7 +244,7 @@ function compare(op, text) {
   if (op === "=" || op === "!=") {
     return (value) => {
       if (value === null) return false;
-      return equal(value, text) === (op === "=");
+      return (Number.isNaN(value) ? /^nan$/i.test(text) : equal(value, text)) === (op === "=");
     };
   }
   if (wanted !== null) return (value) => { const own = number(value); return own !== null && ORDER[op](own, wanted); };
@@ -295,7 +297,7 @@ function sortKey(column) {
   if (column.id === "field:version") return (row) => { const own = version(column.values[row] || ""); return own && [own[0] ? 0 : 1, ...own]; };
   return (row) => {
     const value = column.values[row];
-    if (value === null || (Array.isArray(value) && !value.length)) return null;
+    if (value === null || Number.isNaN(value) || (Array.isArray(value) && !value.length)) return null;
     const amount = number(value);
     return amount !== null ? [0, amount] : [1, plain(value)];
   };
@@ -563,7 +565,7 @@ function between(low, high) {
   return found;
 }
 function axisOf(column, rows) {
-  const values = rows.map((row) => column.values[row]), known = values.filter((value) => value !== null);
+  const values = rows.map((row) => column.values[row]), known = values.filter((value) => value !== null && !Number.isNaN(value) && Math.abs(number(value)) !== Infinity);
   if (new Set(known.map(plain)).size < 2) return null;
   const amounts = known.map(finite);
   if (amounts.every((value) => value !== null) && amounts.some((value) => value !== amounts[0]) && !known.some((value) => typeof value === "boolean")) {
@@ -685,7 +687,7 @@ function drawImportance() {
   };
   $("importance-table").replaceChildren(el("table", {}, head("parameter", `rank correlation with ${name}`, "share of variance", ["runs", true]),
     el("tbody", {}, rows.map(([param, correlation, share, runs]) => el("tr", {}, el("th", {scope: "row"}, param), meter(correlation, true), meter(share, false), el("td", {class: "number"}, runs))))));
-  $("importance-note").textContent = `Spearman's rank correlation, and the share of the variance between the values of the parameter (eta squared), over ${counted(data.importanceRuns, "run")}. They show correlation, not causation.`;
+  $("importance-note").textContent = `Spearman's rank correlation, and the share of the variance between the values of the parameter (eta squared), over the runs that have both. They show correlation, not causation.`;
 }
 
 // -- compare -----------------------------------------------------------------------------------------
@@ -793,7 +795,7 @@ function setOwner(row) {
   const own = Object.entries(data.artifacts).map(([path, packed]) => { let at = row; for (let n = 0; n < packed.length; n += 2) { if (at < packed[n + 1]) return data.places[packed[n]]; at -= packed[n + 1]; } return undefined; }).filter(Boolean);
   $("places").replaceChildren(own.length ? el("table", {}, head("path", "role", ["size", true], "hash", "in a cache here", "on the remote"), el("tbody", {}, own.map(([path, role, hashed, bytes, files, cached, remote, proved]) =>
     el("tr", {}, el("th", {scope: "row"}, path), el("td", {}, role), el("td", {class: "number"}, size(bytes) + (files ? ` in ${counted(files, "file")}` : "")), el("td", {title: hashed}, el("code", {}, hash(hashed))), mark(cached), mark(remote, proved))))) : el("p", {class: "note"}, `${names[row]} has no artifacts.`));
-  $("places-note").textContent = [own.length ? `As it was when this page was made. To have one here: git xexp get PATH@${names[row]}.` : "", ...data.notes].join(" ").trim();
+  $("places-note").textContent = [own.length ? `As it was when this page was made. To have one here: git xexp get ${names[row]} PATH.` : "", ...data.notes].join(" ").trim();
 }
 function drawChecks() {
   const target = $("findings");
