@@ -195,6 +195,21 @@ class Project:
         return shlex.join(paths)
 
     @cached_property
+    def store(self) -> Path:
+        """The folder whose DVC settings name the caches and remotes: the top of the work tree, or in a
+        bare repository a folder of its own that has those of HEAD."""
+        if self.places.top is not None:
+            return self.places.top
+        from gitxexp.storage.dvc.bare import settings_folder
+
+        return settings_folder(self.git, self.state / "bare")
+
+    @property
+    def commits(self) -> Git:
+        """git for what commits have: paths mean what ``ls-tree`` says, and no work tree is needed."""
+        return self.at_top if self.places.top is not None else self.git
+
+    @cached_property
     def at_top(self) -> Git:
         """git at the top of this work tree, so that paths mean what ``ls-tree`` says."""
         return Git(self.top)

@@ -80,6 +80,31 @@ def test_a_sparse_checkout_records_what_the_commit_has(tagged: Repo) -> None:
     assert "left out of this sparse checkout, so not on record: params.yaml" in planned.err
 
 
+def test_a_bare_repository_reads_what_commits_have(tagged: Repo, tmp_path: Path) -> None:
+    """From git and from the remote that HEAD names; what is only in a work tree is refused."""
+    config = tagged / ".dvc/config"
+    config.write_text(config.read_text().replace("../../remote", str(tagged.remote)))
+    tagged.dvc("push", "-q")
+    tagged.commit("the remote's address")
+    tagged.git("clone", "-q", "--bare", ".", str(tmp_path / "bare.git"))
+    bare = Repo(tmp_path / "bare.git")
+    got = bare.xexp("get", "e0.1.0", "data/train.csv", "train.py", "-o", tmp_path / "got").good()
+    assert "from remote" in got.out and "from git" in got.out
+    assert (tmp_path / "got/train.csv").read_bytes() == (tagged / "data/train.csv").read_bytes()
+    assert (
+        bare.xexp("get", "e0.1.0", "train.py", "-o", "-").good().out
+        == (tagged / "train.py").read_text()
+    )
+    count = bare.xexp("sql", "--csv", 'SELECT count(*) AS n FROM "predictions@e0.1.0"').good()
+    here = tagged.xexp("sql", "--csv", "SELECT count(*) AS n FROM predictions").good()
+    assert count.out == here.out
+    assert bare.xexp("report", "--md").good().out.startswith("## bare: experiments")
+    assert "<title>bare: experiments" in bare.xexp("report", "-o", "-").good().out
+    assert bare.xexp("diff", "e0.1.0", "main").good().out == ""
+    assert "a bare repository has none" in bare.xexp("explore", "verify").out
+    assert bare.xexp("diff", "e0.1.0").code == 128
+
+
 def test_a_partial_clone_without_its_remote(tagged: Repo, tmp_path: Path) -> None:
     """A file that was not fetched is not one that the commit lacks."""
     tagged.git("config", "uploadpack.allowFilter", "true")

@@ -139,13 +139,13 @@ class _Get:
 
     def __post_init__(self) -> None:
         self.stores = Stores(
-            Objects(self.project.top, self.project.tops),
+            Objects(self.project.store, self.project.tops),
             self.request.strategy,
             self.request.remote,
             self.progress,
         )
         self.commit = CommitFiles(
-            self.project.at_top, self.request.commit, self.stores.manifest, self.request.called
+            self.project.commits, self.request.commit, self.stores.manifest, self.request.called
         )
 
     def report(self, count: int) -> None:
@@ -157,7 +157,7 @@ class _Get:
     def copy_own(self, name: str, base: Path) -> None:
         """Return a file kept with the log of its run, or as its candidate, at ``base``."""
         file, md5 = self.request.own[name]
-        target = Target.at(self.project.top, base)
+        target = Target.at(self.project.store, base)
         place, size = target.existing(), file.stat().st_size
         if place.is_file() and hash_file(place) == md5:
             self.done.append(GotFile(name, target.path, size, "there"))
@@ -219,14 +219,14 @@ class _Get:
     def names_other_remotes(self, root: str) -> bool:
         """Whether the commit's DVC configuration differs from today's."""
         name = f"{root}/.dvc/config".lstrip("/")
-        blob = next(self.project.at_top.cat([f"{self.request.commit}:{name}"]), None)
+        blob = next(self.project.commits.cat([f"{self.request.commit}:{name}"]), None)
         with suppress(OSError):
-            return blob is not None and (self.project.top / name).read_bytes() != blob[2]
+            return blob is not None and (self.project.store / name).read_bytes() != blob[2]
         return True
 
     def target(self, base: Path, rel: str) -> Target:
         """Return where a file is written."""
-        return Target.at(self.project.top, base, rel)
+        return Target.at(self.project.store, base, rel)
 
     def is_there(self, file: CommitFile, wish: Target) -> bool:
         """Whether the target is already right; raises if it differs and must not be replaced."""
@@ -263,7 +263,7 @@ class _Get:
 
     def contents(self, files: Sequence[CommitFile]) -> list[bytes]:
         """Yield files that git tracks, as a checkout writes them."""
-        git = self.project.at_top
+        git = self.project.commits
         blobs = []
         for file, blob in zip(files, git.cat(file.blob or "" for file in files), strict=True):
             if blob is None:
@@ -349,9 +349,9 @@ class _Get:
         outs = {*opaque, *(file.output for file, _ in pairs if file.output)}
         if not outs:
             return
-        state, git = self.project.state, self.project.at_top
+        state, git = self.project.state, self.project.commits
         state.mkdir(parents=True, exist_ok=True)
-        with temporary_worktree(git, state, self.request.commit, self.project.top) as tree:
+        with temporary_worktree(git, state, self.request.commit, self.project.store) as tree:
             lost = pull(tree, outs, self.request.remote)
             for out in outs:
                 if out.path in lost:
@@ -404,7 +404,7 @@ class _Get:
 
 def other_worktrees(project: Project) -> list[Path]:
     """The tops of the repository's other worktrees, the main one first."""
-    return [path for path in project.tops() if path != project.top]
+    return [path for path in project.tops() if path != project.store]
 
 
 def _expected(file: CommitFile) -> artifacts_write.Expected:

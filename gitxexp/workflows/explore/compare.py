@@ -131,7 +131,7 @@ def of_work_tree(project: Project) -> ComparedSide:
 
 def compare(project: Project, before: ComparedSide, after: ComparedSide) -> Comparison:
     """Everything that differs between the two."""
-    top = project.at_top if project.places.top else project.git
+    top = project.commits
     return Comparison(
         before,
         after,
@@ -286,7 +286,7 @@ class SideBySide(NamedTuple):
 
 def side_by_side(project: Project, sides: Sequence[ComparedSide]) -> SideBySide:
     """Return everything that differs between any of ``sides`` (at least one)."""
-    top = project.at_top if project.places.top else project.git
+    top = project.commits
     files = [_files(top, sides[0], side) for side in sides[1:]]
     paths = sorted({file.path for changed in files for file in changed})
     by_path = [{file.path: file for file in changed} for changed in files]
@@ -407,7 +407,7 @@ def patch(project: Project, comparison: Comparison, *, colour: bool) -> str:
     paths = [file.path for file in comparison.files]
     if not paths:
         return ""
-    git = project.at_top if project.places.top else project.git
+    git = project.commits
     return git.text(
         "--literal-pathspecs", "diff", "--no-ext-diff", "--no-renames",
         f"--color={'always' if colour else 'never'}",

@@ -189,7 +189,7 @@ class _Check:
         blob = next(self.project.git.cat([f"{self.experiment.commit}:{name}"]), None)
         if blob is None or blob[1] != "blob":
             return None
-        copy.write_bytes(as_files(self.project.at_top, [(name, blob[0], blob[2])])[0])
+        copy.write_bytes(as_files(self.project.commits, [(name, blob[0], blob[2])])[0])
         return copy
 
     def _run(self, payload: Payload) -> Claim:
@@ -209,6 +209,8 @@ class _Check:
 
     def _row(self, payload: Payload) -> Claim:
         """The registry's row against the tag."""
+        if self.project.places.top is None:
+            return Claim("registry", Verdict.UNKNOWN, "a bare repository has none")
         row = self.registry.get(self.experiment.name)
         if row is None:
             return Claim("registry", Verdict.UNKNOWN, "no row: git xexp registry rebuild")

@@ -117,7 +117,7 @@ class _DiffSide:
         self.artifacts = {item.path: item for item in listed if engine.mergeable(item.path)}
         self.blobs: dict[str, str] = {}
         if self.source.worktree is None and self.source.commit is not None:
-            entries = project.at_top.ls_tree(self.source.commit, recursive=True)
+            entries = project.commits.ls_tree(self.source.commit, recursive=True)
             self.blobs = {e.path: e.oid for e in entries if e.path in self.artifacts}
 
     @staticmethod

@@ -269,7 +269,7 @@ def expanded(project: Project, name: str) -> list[str]:
     if not glob.has_magic(name) or _names_files(name):
         return [name]
     branch = project.config.worktree_branch.replace("{name}", "")
-    trees = [t for t in project.worktrees() if Path(t["worktree"]) != project.top]
+    trees = [t for t in project.worktrees() if Path(t["worktree"]) != project.places.top]
     folders = [Path(tree["worktree"]).name for tree in trees]
     made = [tree.get("branch", "").removeprefix(f"refs/heads/{branch}") for tree in trees]
     here, _ = project.git.head()
@@ -321,7 +321,7 @@ def worktree(project: Project, name: str) -> dict[str, str] | None:
     branch = "refs/heads/" + project.config.worktree_branch.replace("{name}", name)
     for tree in project.worktrees():
         path = Path(tree["worktree"])
-        if "bare" in tree or path == project.top or not path.is_dir():
+        if "bare" in tree or path == project.places.top or not path.is_dir():
             continue
         if name == path.name or tree.get("branch") == branch or Path(name).absolute() == path:
             return tree
@@ -336,7 +336,7 @@ def mergeable_files(
     ``every`` includes unconfigured databases and data files that git tracks.
     """
     assert source.commit is not None
-    config, git = project.config, project.at_top
+    config, git = project.config, project.commits
     files_by_path: dict[str, MergeableFile] = {}
     trees: list[tuple[list[Output], list[str]]] = [
         (
@@ -488,7 +488,7 @@ class CommitContents:
     def outputs(self, commit: str) -> dict[str, Output]:
         """The DVC outputs of a commit by path."""
         if commit not in self._outputs:
-            outputs = pointers.outputs_at(self.project.at_top, commit)
+            outputs = pointers.outputs_at(self.project.commits, commit)
             self._outputs[commit] = {out.path: out for out in outputs if out.cached}
         return self._outputs[commit]
 
@@ -513,10 +513,10 @@ class CommitContents:
     @cached_property
     def objects(self) -> Objects:
         """The objects of this work tree."""
-        return Objects(self.project.top, self.project.tops)
+        return Objects(self.project.store, self.project.tops)
 
     def _known(self, commit: str, path: str) -> bool:
-        entries = self.project.at_top.ls_tree(commit, path)
+        entries = self.project.commits.ls_tree(commit, path)
         if any(entry.kind == "blob" for entry in entries):
             return True
         return any(path.startswith(out + "/") for out in self.outputs(commit))
@@ -531,7 +531,7 @@ class CommitContents:
         target = self.folder / str(self._count) / Path(path).name
         request = GetRequest(commit, (path,), out=target, force=True)
         at_top = Project(
-            self.project.at_top,
+            self.project.commits,
             self.project.places._replace(prefix=""),
             folder=self.project.folder,
         )

@@ -70,7 +70,7 @@ def page(project: Project, request: Request) -> Page:
     found = report(project, request)
     everything = list(found.experiments.rows)
     listed = everything[:MOST_ROWS]
-    if request.is_whole:
+    if request.is_whole and project.places.top is not None:  # runs are in a work tree's results
         tagged = {row.field("run") for row in everything}
         every = query.list_experiments(project, query.Query(runs=True)).rows
         everything += [

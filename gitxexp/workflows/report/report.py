@@ -87,7 +87,7 @@ def report(project: Project, request: Request) -> Report:
         raise XexpError("there are no experiments to report on", "make one: git xexp tag")
     names = ColumnNames(found.rows)
     primary = _metric(project, names, request.metric)
-    title = request.title or project.top.name
+    title = request.title or _name(project)
     production = _production(project)
     if primary is None:
         return Report(title, found, None, True, None, (), found.rows, production=production)
@@ -99,6 +99,14 @@ def report(project: Project, request: Request) -> Report:
         importances(rows, [primary])[primary.name], rows,
         noise.spread(rows, primary), _ties(project, found.rows, primary, best), production,
     )  # fmt: skip
+
+
+def _name(project: Project) -> str:
+    """The name of the repository's folder, without the ``.git`` of a bare one."""
+    if project.places.top is not None:
+        return project.places.top.name
+    folder = project.places.git_dir
+    return (folder.parent if folder.name.startswith(".") else folder).name.removesuffix(".git")
 
 
 def _metric(project: Project, names: ColumnNames, asked: str | None) -> ColumnName | None:
@@ -157,6 +165,8 @@ def _production(project: Project) -> list[Promotion]:
 
 def _runs(project: Project, experiments: Sequence[Row]) -> list[Row]:
     """Return all tracked runs, if there are more of them than experiments."""
+    if project.places.top is None:  # runs are in the results of a work tree
+        return list(experiments)
     found = query.list_experiments(project, query.Query(runs=True)).rows
     return list(found if len(found) > len(experiments) else experiments)
 

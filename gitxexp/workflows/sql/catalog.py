@@ -309,7 +309,7 @@ class Catalog:
                 return TablePlace(file) if whole else self._of_file(file, name, revision)
         from gitxexp.workflows.artifacts.locate import CommitFiles  # late: only for an error
 
-        CommitFiles(self.project.at_top, commit, self.contents.objects.manifest, revision).find(
+        CommitFiles(self.project.commits, commit, self.contents.objects.manifest, revision).find(
             name
         )
         raise XexpError(f"'{name}' is not a file at {revision}")

@@ -400,9 +400,11 @@ def test_versions_that_rewrite(repo: Repo, clock: Clock, tmp_path: Path) -> None
     assert rows.splitlines()[1:] == ["e0.1.0,x", "e0.1.0,x", "e0.1.0,y", "e0.2.0,z", "e0.3.0,x"]
     none = repo.xexp("sql", "FROM all_versions('u')")
     assert none.err.startswith("fatal: no tagged version has a table 'u'")
-    bare = tmp_path / "bare.git"  # where none can be read, the reason is named
-    repo.git("clone", "-q", "--bare", repo.path, bare)
-    lost = Repo(bare).xexp("sql", "FROM all_versions('t')")
+    lone = tmp_path / "partial.git"  # where none can be read, the reason is named
+    repo.git("config", "uploadpack.allowFilter", "true")
+    repo.git("clone", "-q", "--bare", "--filter=blob:none", f"file://{repo.path}", lone)
+    Repo(lone).git("remote", "set-url", "origin", str(tmp_path / "gone"))
+    lost = Repo(lone).xexp("sql", "FROM all_versions('t')")
     assert lost.err.startswith(
         "fatal: no tagged version of 't' can be read\nhint: e0.1.0 is left out"
     )
