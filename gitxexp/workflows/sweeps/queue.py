@@ -204,15 +204,12 @@ class Queue:
         """
         path = self._lock(sweep)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
+        handle = _locked(path)
+        if handle is None:
             raise NoAnswer(
                 f"sweep {sweep} is running already",
                 "watch it: git xexp sweep --status; end it: git xexp sweep --stop",
-            ) from None
+            )
         try:
             yield
         finally:
@@ -264,6 +261,37 @@ class Queue:
             if key in wanted and json.loads(request).get("command") == list(command):
                 found.setdefault(key, run)
         return found
+
+    def claim(self, task: Task, facts: Mapping[str, Any]) -> Task | None:
+        """Move a run to started, with ``facts`` as its columns, unless another sweep of this command,
+        code and data runs its configuration now or has run it well; returns that one's run then."""
+        with self._write() as db:
+            other = self._elsewhere(db, task)
+            if other is None:
+                named = ", ".join(f"{name} = ?" for name in facts)
+                db.execute(
+                    f"UPDATE tasks SET state = 'started', {named}"
+                    " WHERE sweep = ? AND number = ? AND state = 'queued'",
+                    (*facts.values(), task.sweep, task.number),
+                )
+            return other
+
+    def _elsewhere(self, db: sqlite3.Connection, task: Task) -> Task | None:
+        columns = ", ".join(f"tasks.{name}" for name in _TASK.split(", "))
+        sql = (
+            f"SELECT {columns}, theirs.request, mine.request FROM tasks"
+            " JOIN sweeps AS theirs ON theirs.id = tasks.sweep JOIN sweeps AS mine ON mine.id = ?"
+            " WHERE tasks.key = ? AND tasks.sweep <> mine.id"
+            " AND theirs.code = mine.code AND theirs.data = mine.data"
+            " AND (tasks.state = 'started' OR tasks.result = 'done')"
+            " ORDER BY tasks.result DESC"
+        )
+        for *row, theirs, mine in db.execute(sql, (task.sweep, task.key)).fetchall():
+            other = _task(row)
+            same = json.loads(theirs).get("command") == json.loads(mine).get("command")
+            if same and (other.result is Result.DONE or self.is_held(other.sweep)):
+                return other
+        return None
 
     def measured(self, runs: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The metrics of runs of any sweep, by run."""
@@ -336,6 +364,22 @@ class Queue:
                 f"the queue {self.path} cannot be used: {error}",
                 "check the free space; run the same command to continue the sweep",
             ) from error
+
+
+def _locked(path: Path) -> int | None:
+    """Return a descriptor that holds the lock ``path``; None if another process holds it. Who held it
+    before may have removed the file meanwhile."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
+        os.close(handle)
 
 
 def queue_of(project: Project) -> Queue:

@@ -7,6 +7,7 @@ are terminated and restarted, ended ones are merged and recorded, and neither is
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -146,6 +147,7 @@ class _Coordinator:
         self.trees = trees_of(project, plan.id)
         self.progress = Progress(plan.id, 0, metric=plan.metric)
         self.futures: dict[Future[Outcome], tuple[Task, Slot]] = {}
+        self.waiting: list[Task] = []  #: what other sweeps are running
         self.jobs = 0  #: how many run at a time
         self.asked = 0  #: how often it was asked to end
         self.told = False  #: whether the engine was told
@@ -297,9 +299,14 @@ class _Coordinator:
                 task = next(queued, None)
                 if task is None:
                     break
-                self._start(task, free.pop(0))
-            if not self.futures:
+                if self._start(task, free[0]):
+                    free.pop(0)
+            if not self.futures and (self.asked or not self.waiting):
                 break
+            if self.waiting:
+                queued, self.waiting = itertools.chain(queued, self.waiting), []
+            if not self.futures:
+                time.sleep(_TICK)
             done, _ = wait(self.futures, timeout=_TICK, return_when=FIRST_COMPLETED)
             for future in done:
                 task, tree = self.futures.pop(future)
@@ -362,12 +369,18 @@ class _Coordinator:
             self.progress.total += 1
             yield task
 
-    def _start(self, task: Task, tree: Slot) -> None:
+    def _start(self, task: Task, tree: Slot) -> bool:
+        """Start a run; False if another sweep runs or ran its configuration."""
         assert self.engine is not None
         run = record.new_id()
         begun = replace(task, run=run, attempts=task.attempts + 1, started=time.time())
         facts = {"run": run, "attempts": begun.attempts, "started": begun.started}
-        self.queue.move([task], State.STARTED, {task.number: facts})
+        if self.sampler is not None or self.request.force:  # which run each, whatever has run
+            self.queue.move([task], State.STARTED, {task.number: facts})
+        elif (other := self.queue.claim(task, facts)) is not None:
+            self._leave_to(other, task)
+            return False
+        self.progress.said = ""
         context = RunContext(
             run, run, self.plan.revision, self.plan.branch, self.plan.data, task.key,
             self.folders.log(run), self.plan.id,
@@ -382,6 +395,18 @@ class _Coordinator:
         )  # fmt: skip
         self.futures[self.engine.submit(job)] = begun, tree
         self._count_running()
+        return True
+
+    def _leave_to(self, other: Task, task: Task) -> None:
+        """Skip what another sweep has run well; wait for what it is running, which may still fail."""
+        if other.result is not Result.DONE:
+            self.waiting.append(task)
+            self._say(f"waiting for sweep {other.sweep}, which runs the same configuration")
+            return
+        self._skip([(task, other.run)])
+        metrics = {"metrics": other.outcome.get("metrics", {})}
+        self._count_one(replace(task, result=Result.SKIPPED, run=other.run, outcome=metrics))
+        self._say("")
 
     def _count_running(self) -> None:
         """Of the jobs given to an engine, the first ones are running."""

@@ -59,6 +59,21 @@ def test_whatever_is_asked_the_states_are_a_way_through_the_machine(moves: list[
         queue.close()
 
 
+def test_a_configuration_is_claimed_by_one_sweep(tmp_path: Path) -> None:
+    """While the other's process lives, and for good once it has run well."""
+    one, other = new(tmp_path), new(tmp_path, id="def")
+    (first, *_), (same, *_) = one.tasks("abc"), other.tasks("def")
+    facts = {"run": "r0", "attempts": 1, "started": 2.0}
+    with one.held("abc"):
+        assert one.claim(first, facts) is None
+        assert (claimed := other.claim(same, facts)) is not None and claimed.sweep == "abc"
+        assert other.tasks("def")[0].state is State.QUEUED
+    assert other.claim(same, facts | {"run": "r1"}) is None  # that one died
+    other.move([same], State.ENDED, {0: {"result": Result.DONE}})
+    one.move([first], State.QUEUED)
+    assert (done := one.claim(first, facts)) is not None and done.run == "r1"
+
+
 def test_what_is_written_is_there_after_kill_9_and_the_lock_is_not(tmp_path: Path) -> None:
     child = os.fork()
     if not child:

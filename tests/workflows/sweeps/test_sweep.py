@@ -11,6 +11,8 @@ from tests.helpers import Repo
 from tests.workflows.sweeps.sweep_tools import (
     TRAINING,
     assert_nothing_left,
+    begin,
+    ended,
     records,
     rows,
     trainable,
@@ -209,3 +211,13 @@ def test_modified_files_are_committed_first_and_mistakes_are_said(set_up: Repo) 
     (made,) = records(repo)
     assert made.run_commit == repo.git("rev-parse", "HEAD~1")
     assert "old" not in repo.git("cat-file", "tag", "e0.1.0")
+
+
+def test_two_sweeps_at_once_run_each_configuration_once(set_up: Repo) -> None:
+    repo = trainable(set_up)
+    grids = (("lr=0.1,0.2,0.3",), ("lr=0.3,0.2,0.4",))
+    both = [begin(repo, "-S", *grid, "-S", "seed=18", "-j", "1", "--", *TRAINING) for grid in grids]
+    assert [ended(child, 60) for child in both] == [0, 0]
+    assert [lr for lr, _ in rows(repo)] == [0.1, 0.2, 0.3, 0.4]
+    assert len(records(repo)) == 4
+    assert_nothing_left(repo)

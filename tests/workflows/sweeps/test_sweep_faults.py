@@ -8,8 +8,9 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -46,17 +47,24 @@ def killed_at(state: State, *, after: bool) -> Callable[[], None]:
     or just after."""
 
     def install() -> None:
-        move = Queue.move
+        move, claim = Queue.move, Queue.claim
 
-        def moved(queue: Queue, tasks: list[Task], to: State, *rest: object) -> None:
-            own = list(tasks)
-            if to is state and own and not after:
+        def step(to: State, do: Callable[[], Any]) -> Any:
+            if to is state and not after:
                 os.kill(os.getpid(), signal.SIGKILL)
-            move(queue, own, to, *rest)  # type: ignore[arg-type]
-            if to is state and own:
+            found = do()
+            if to is state:
                 os.kill(os.getpid(), signal.SIGKILL)
+            return found
 
-        Queue.move = moved  # type: ignore[method-assign,assignment]
+        def moved(queue: Queue, tasks: Iterable[Task], to: State, *rest: Any) -> None:
+            if own := list(tasks):
+                step(to, lambda: move(queue, own, to, *rest))
+
+        def claimed(queue: Queue, task: Task, facts: Any) -> Any:
+            return step(State.STARTED, lambda: claim(queue, task, facts))
+
+        Queue.move, Queue.claim = moved, claimed  # type: ignore[method-assign]
 
     return install
 
