@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import duckdb
     import git
 
+    from gitxexp.comparison import Comparison
     from gitxexp.repository.operation import Operation
     from gitxexp.repository.registry import Promotion
     from gitxexp.tables.plan import MergeOptions
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from gitxexp.workflows.experiments.status import Status
     from gitxexp.workflows.experiments.tag import Tagged
     from gitxexp.workflows.experiments.template import Template
-    from gitxexp.workflows.explore.compare import Comparison
     from gitxexp.workflows.explore.plot import Plot
     from gitxexp.workflows.explore.query import ExperimentList
     from gitxexp.workflows.explore.show import ExperimentDetails
@@ -788,7 +788,8 @@ class Repository:
     def compare(self, before: str, after: str | None = None) -> Comparison:
         """Return the parameters, metrics (with their change, whether it is better, and its 95%
         interval where rows allow one), artifacts and code that differ between experiment ``before``
-        and ``after`` (None: the work tree and its latest run), as ``git xexp explore diff``. Use
+        and ``after`` (None: the work tree and its latest run), as ``git xexp explore diff``, as which
+        it prints. Use
         :meth:`Experiments.compare` to compare several at once. Raises XexpError for an unknown
         name."""
         return self.experiment(before).diff(after)

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import polars
     import pyarrow
 
+    from gitxexp.comparison import Comparison, SideBySide
     from gitxexp.repository import tags
     from gitxexp.repository.tag_message import Payload
     from gitxexp.workflows.artifacts.get import GetReport
-    from gitxexp.workflows.explore.compare import Comparison, SideBySide
     from gitxexp.workflows.explore.query import ExperimentList, Query
 
 PathLike = Path | str
@@ -161,21 +161,23 @@ class Experiment:
     def diff(self, other: str | Experiment | None = None) -> Comparison:
         """Return the parameters, metrics, artifacts and code that differ between this one and
         ``other`` (a version, or None for the work tree and its latest run), as ``git xexp explore
-        diff``.
+        diff``, as which it prints.
 
         Metrics have their change, whether that is better, and a 95% interval where rows allow one.
         Raises XexpError for an unknown name.
         """
+        from gitxexp.comparison import Comparison
         from gitxexp.workflows.explore import compare
         from gitxexp.workflows.explore.show import experiment_of
 
         before = compare.of_experiment(self._project, self._tag)
         if other is None:
-            return compare.compare(self._project, before, compare.of_work_tree(self._project))
-        tag = (
-            other._tag if isinstance(other, Experiment) else experiment_of(self._project, other)[0]
-        )
-        return compare.compare(self._project, before, compare.of_experiment(self._project, tag))
+            after = compare.of_work_tree(self._project)
+        else:
+            known = other._tag if isinstance(other, Experiment) else None
+            tag = known or experiment_of(self._project, str(other))[0]
+            after = compare.of_experiment(self._project, tag)
+        return Comparison(*compare.compare(self._project, before, after))
 
     def rows(self, table: str | None = None) -> duckdb.DuckDBPyRelation:
         """Return the rows that its run logged, from the results at its commit: a DuckDB relation,
@@ -241,14 +243,21 @@ class Experiments(Sequence[Experiment]):
         return len(self._tags)
 
     @overload
-    def __getitem__(self, at: int) -> Experiment: ...
+    def __getitem__(self, at: int | str) -> Experiment: ...
 
     @overload
     def __getitem__(self, at: slice) -> Experiments: ...
 
-    def __getitem__(self, at: int | slice) -> Experiment | Experiments:
+    def __getitem__(self, at: int | str | slice) -> Experiment | Experiments:
+        """Return one by its place or version, or those of a slice. Raises IndexError, or KeyError
+        for a version that is not among them."""
         if isinstance(at, slice):
             return Experiments(self._project, self._tags[at])
+        if isinstance(at, str):
+            tag = next((tag for tag in self._tags if tag.name == at), None)
+            if tag is None:
+                raise KeyError(at)
+            return Experiment(self._project, tag)
         return Experiment(self._project, self._tags[at])
 
     def __eq__(self, other: object) -> bool:
@@ -284,18 +293,18 @@ class Experiments(Sequence[Experiment]):
         return self._chosen(Query(sort=name, reverse=reverse))
 
     def compare(self) -> SideBySide:
-        """Compare each with the first, as ``git xexp explore diff`` of several: parameters, metrics
-        with 95% intervals where rows allow them, artifacts and code.
+        """Compare each with the first, as ``git xexp explore diff`` of several, as which it prints:
+        parameters, metrics with 95% intervals where rows allow them, artifacts and code.
 
         Raises XexpError if the sequence is empty.
         """
+        from gitxexp.comparison import SideBySide
         from gitxexp.workflows.explore.compare import of_experiment, side_by_side
 
         if not self._tags:
             raise XexpError("there is nothing to compare")
-        return side_by_side(
-            self._project, [of_experiment(self._project, tag) for tag in self._tags]
-        )
+        sides = [of_experiment(self._project, tag) for tag in self._tags]
+        return SideBySide(*side_by_side(self._project, sides))
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return a DataFrame with a row for each: ``version``, ``date`` (UTC), ``label`` (lists),

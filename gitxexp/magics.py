@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
 import subprocess
 import sys
 from typing import Any
 
 from gitxexp.api import open as open_repository
 from gitxexp.common.errors import XexpError
+
+#: The columns of a notebook's cell, about.
+_COLUMNS = 120
 
 
 def load(ipython: Any) -> None:
@@ -19,7 +24,7 @@ def load(ipython: Any) -> None:
 
 
 def xexp(line: str) -> None:
-    """Run ``git xexp`` with the words of the line and stream its output.
+    """Run ``git xexp`` with the words of the line and stream its output, as on a terminal.
 
     ``%xexp list --sort f1``. Raises UsageError, which ends the cell, if it fails.
     """
@@ -30,9 +35,11 @@ def xexp(line: str) -> None:
     except ValueError as error:
         raise UsageError(f"%xexp {line}: {error}") from error
     command = [sys.executable, "-m", "gitxexp", *words]
+    size = str(shutil.get_terminal_size((_COLUMNS, 24)).columns)
+    environment = {**os.environ, "XEXP_NOTEBOOK": "true", "COLUMNS": size}
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        encoding="utf-8", errors="replace",
+        encoding="utf-8", errors="replace", env=environment,
     ) as process:  # fmt: skip
         assert process.stdout is not None
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sqlite3
+import subprocess
 import sys
 from html.parser import HTMLParser
 from typing import Any
@@ -67,6 +68,13 @@ def test_it_is_a_sequence_that_is_chosen_from(project: gitxexp.Repository) -> No
         every.sort("nothing")
     side_by_side = every.sort("version").compare()
     assert [row.values for row in side_by_side.metrics if row.name == "f1"] == [[None, 0.9, 0.8]]
+    assert "  loss      0.7     0.4*                   0.5\n" in repr(side_by_side)
+    assert every["e0.2.0"] == every[1]
+    with pytest.raises(KeyError):
+        every[:1]["e0.2.0"]
+    assert repr(every["e0.1.0"].diff("e0.2.0")).startswith(
+        "e0.1.0 (run blue-moon-1) → e0.2.0 (run blue-sky-2)\n\nparameters\n  train.lr  0.1 → 0.0001\n"
+    )
     none = every.where("f1 > 2")
     assert (len(none), none, repr(none)) == (0, [], "<no experiments>")
     assert none.where("f1 > 2").sort("f1") == [] and none.to_pandas().empty
@@ -277,6 +285,18 @@ def test_magics(repo: Repo, clock: Clock) -> None:
     with capture_output() as shown:
         shell.run_line_magic("xexp", "list --filter 'f1 > 0.85' --porcelain")
     assert shown.stdout.startswith("e0.2.0\t")
+    with capture_output() as shown:
+        shell.run_line_magic("xexp", "--color=never list --columns version,f1,text")
+    assert shown.stdout.splitlines()[:2] == [
+        "version   f1   text",
+        "e1.0.0         other model",
+    ]
+    told = (
+        "from gitxexp.cli.render import console; import os; print(os.environ.get('XEXP_NOTEBOOK'))"
+    )
+    environment = {**os.environ, "XEXP_NOTEBOOK": "true"}  # nothing that is started there is told
+    done = subprocess.run([sys.executable, "-c", told], env=environment, capture_output=True)
+    assert done.stdout == b"None\n"
     frame = shell.run_line_magic("xexp_sql", "SELECT version FROM experiments ORDER BY 1")
     assert frame["version"].tolist() == ["e0.1.0", "e0.2.0", "e1.0.0"]
     query = "SELECT value\nFROM metrics WHERE name = 'f1' ORDER BY 1"

@@ -37,9 +37,14 @@ class Column(NamedTuple):
     red: frozenset[int] = frozenset()
 
 
+#: Whether a notebook shows the output, which has aligned tables and colours; nothing started here is told.
+_IN_NOTEBOOK = os.environ.pop("XEXP_NOTEBOOK", "") == "true"
+
+
 def is_terminal() -> bool:
-    """Whether standard output is a terminal, or git's own pager in front of one."""
-    return sys.stdout.isatty() or os.environ.get("GIT_PAGER_IN_USE") == "true"
+    """Whether standard output is a terminal, git's own pager in front of one, or a notebook."""
+    piped = _IN_NOTEBOOK or os.environ.get("GIT_PAGER_IN_USE") == "true"
+    return piped or sys.stdout.isatty()
 
 
 def _terminal() -> tuple[int, int]:
