@@ -237,9 +237,19 @@ def _put_entries(git: Git, entries: Mapping[str, str | None], digits: int) -> No
     anew. ``digits`` of an object's id: 64 with SHA-256."""
     if not entries:
         return
+    announced = [
+        path for path, entry in entries.items()
+        if entry and entry.endswith(_ANNOUNCED) and os.path.lexists(git.cwd / path)
+    ]  # fmt: skip
     nothing = f"0 {'0' * digits}"
-    lines = (f"{entry or nothing}\t{path}\0" for path, entry in entries.items())
+    plain = {path: (entry or nothing).removesuffix(_ANNOUNCED) for path, entry in entries.items()}
+    lines = (
+        f"{entry}\t{path}\0" for path, entry in (plain | dict.fromkeys(announced, nothing)).items()
+    )
     git.raw("update-index", "-z", "--index-info", stdin=encode("".join(lines)))
+    if announced:
+        git.raw("--literal-pathspecs", "add", "-f", "-N", "--pathspec-from-file=-",
+                "--pathspec-file-nul", stdin=encode("\0".join(announced)))  # fmt: skip
     git.call("update-index", "-q", "--refresh")
 
 
@@ -398,7 +408,8 @@ class RefMoved(Step):
 
 @dataclass(frozen=True, slots=True)
 class IndexChanged(Step):
-    """Entries of a worktree's index: path → "mode oid", None if it has none."""
+    """Entries of a worktree's index: path → "mode oid", with " -N" behind it if the file was only
+    announced (``git add -N``), None if it has none."""
 
     kind: ClassVar[str] = "index"
 
@@ -431,7 +442,8 @@ class IndexChanged(Step):
 
 
 def index_entries(git: Git, paths: list[str]) -> dict[str, str | None]:
-    """``"mode oid"`` of each path (from the top; git must stand there), None if it has none."""
+    """What the index has of each path (from the top; git must stand there), as in
+    :class:`IndexChanged`."""
     return _entries(git, paths)[1]
 
 
@@ -445,4 +457,25 @@ def _entries(git: Git, paths: list[str]) -> tuple[dict[str, str], dict[str, str 
         if path in found:
             letters[path], mode, oid, stage = meta.split(" ")
             found[path] = f"{mode} {oid}" if stage == "0" else None
+    for path in _announced(git, [path for path, entry in found.items() if _is_empty(entry)]):
+        found[path] = f"{found[path]}{_ANNOUNCED}"
     return letters, found
+
+
+#: Marks the entry of a file that ``git add -N`` announced, which has no content yet.
+_ANNOUNCED = " -N"
+#: The id of an empty file, with SHA-1 and SHA-256.
+_EMPTY = ("e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
+          "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813")  # fmt: skip
+
+
+def _is_empty(entry: str | None) -> bool:
+    return entry is not None and entry.endswith(_EMPTY)
+
+
+def _announced(git: Git, paths: list[str]) -> list[str]:
+    """Those of ``paths``, which the index has as empty files, that it has by ``git add -N``."""
+    if not paths:
+        return []
+    new = ("diff-files", "--name-only", "--diff-filter=A", "-z")  # as git-add(1) says of -N
+    return git.fields("--literal-pathspecs", *new, "--", *paths)

@@ -72,6 +72,13 @@ class ProjectFolder:
             other for other in folders(self.top) if not f"{self.folder}/".startswith(f"{other}/")
         )
 
+    def other_of(self, pattern: str) -> str:
+        """The folder of the other project that has a file, or all that a glob matches; "" for none.
+        Only the folders above are looked at: no process is needed."""
+        above = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
+        other = folder_of(self.top, above)
+        return "" if f"{self.folder}/".startswith(f"{other}/") else other
+
     def has(self, path: str) -> bool:
         """Whether a file, by its path from the top, belongs to the project."""
         return not any(path == other or path.startswith(f"{other}/") for other in self.others)
@@ -217,6 +224,7 @@ def load(top: Path | None, git_values: Mapping[str, list[str]], folder: str = ""
             both = {"refused": (*found.get("refused", ()), *own.get("refused", ()))}
             usual = {key: _placed(folder, Config._field_defaults[key]) for key in PATHS}
             found = usual | shared | own | both
+        found = _without_others(place, found)
         config = config._replace(**found, pipelines=DeclaredHere(top, place), place=place)
     if not git_values:
         return config
@@ -260,6 +268,25 @@ def _placed(folder: str, value: Any) -> Any:
     if not folder or not value or value.startswith(("/", "~")):
         return value
     return posixpath.normpath(posixpath.join(folder, value))
+
+
+def _without_others(place: ProjectFolder, found: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the files that have become those of a project in a folder since they were named."""
+    kept, refused = dict(found), []
+    for name in PATHS:
+        value = found.get(name, ())
+        many = isinstance(value, tuple)
+        others = {
+            item: other for item in (value if many else (value,)) if (other := place.other_of(item))
+        }
+        for item, other in others.items():
+            where = f"[{name.replace('_', '] ', 1)} in {posixpath.join(place.folder, FILE)}"
+            refused.append(
+                f"{where}: '{_short(item)}' is not used, it is of the project in {_short(other)}"
+            )
+        if others:
+            kept[name] = tuple(v for v in value if v not in others) if many else ""
+    return kept | {"refused": (*found.get("refused", ()), *map(_printable, refused))}
 
 
 def _from_document(document: Mapping[str, Any], folder: str = "") -> dict[str, Any]:

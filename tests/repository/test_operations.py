@@ -78,6 +78,13 @@ def test_undo_keeps_what_was_staged_as_it_was(ready: Repo) -> None:
     ready.xexp("tag").good()
     ready.xexp("undo").good()
     assert "A  new.txt" in ready.git("status", "--porcelain")
+    ready.git("reset", "-q")
+    ready.write("empty.txt", "")
+    ready.git("add", "-N", "new.txt", "empty.txt")  # announced, without content
+    before = ready.git("status", "--porcelain=v2")
+    ready.xexp("tag", "-a").good()
+    ready.xexp("undo").good()
+    assert ready.git("status", "--porcelain=v2") == before
 
 
 def test_undo_several(ready: Repo) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,11 +27,13 @@ def databases(top: Path, config: Config) -> list[Path]:
     """
     if not config.results_databases:
         names = find_databases(top, config.results_table or None)
-        return [top / name for name in names if config.has(name)]
+        return [top / name for name in _nearest(names, config)]
     found: dict[Path, None] = {}
     for pattern in config.results_databases:
         if _is_glob(pattern):
-            found.update(dict.fromkeys(sorted(top.glob(pattern))))
+            matching = sorted(top.glob(pattern))
+            own = (path for path in matching if config.has(path.relative_to(top).as_posix()))
+            found.update(dict.fromkeys(own))
         elif (top / pattern).is_file():
             found[top / pattern] = None
     return [path for path in found if readable(top, path.relative_to(top).as_posix())]
@@ -75,12 +78,18 @@ def find_folders(top: Path, config: Config) -> list[Path]:
     names = Git(top).fields(*TRACKER_FOLDERS)
     if config.results_databases:
         names = [name for name in names if name.endswith("dvclive/metrics.json")]
+    shown = [name for name in names if not _is_hidden(name)]
     found = dict.fromkeys(
-        path
-        for name in names
-        if not _is_hidden(name) and config.has(name) and (path := _folder_of(top, name)) is not None
+        path for name in _nearest(shown, config) if (path := _folder_of(top, name)) is not None
     )
     return [path for path in found if path.is_dir() and _has_runs(path)]
+
+
+def _nearest(names: Iterable[str], config: Config) -> list[str]:
+    """Those of the project; of one in a folder that has some itself, not those at the top as well."""
+    found = [name for name in names if config.has(name)]
+    own = [name for name in found if name.startswith(f"{config.folder}/")]
+    return own or found
 
 
 def _folder_of(top: Path, name: str) -> Path | None:

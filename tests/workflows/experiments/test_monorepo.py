@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -209,3 +211,28 @@ def test_completion_knows_the_prefix(projects: Repo) -> None:
     assert said("tag ") == ["tagger/e0.2.1", "tagger/e0.3.0", "tagger/e1.0.0"]
     assert said("tag e") == ["e0.2.1", "e0.3.0", "e1.0.0"]
     assert said("show e", folder="") == ["e9.0.0"]
+
+
+def test_what_a_folder_took_over_is_no_longer_of_the_top(set_up: Repo) -> None:
+    """The top was a project that named the files of the folder before that got a prefix."""
+    results = set_up / "ranker/results/experiments.db"
+    results.parent.mkdir(parents=True)
+    shutil.copy(set_up / "results/experiments.db", results)
+    with closing(sqlite3.connect(results)) as db, db:
+        db.execute("UPDATE predictions SET track_id = 'of-the-ranker'")
+    (set_up / ".xexp/config.toml").write_text(
+        '[results]\ndatabases = ["ranker/results/experiments.db"]\n[models]\npaths = ["*.bin"]\n'
+    )
+    assert "of-the-ranker" in set_up.xexp("explore", "list", "--runs").good().out
+    set_up.git("add", set_up.write("ranker/.xexp/config.toml", '[tag]\nprefix = "ranker/"\n'))
+    listed = set_up.xexp("explore", "list", "--runs").good()
+    assert "of-the-ranker" not in listed.out and "run-lr-1.0" in listed.out
+    assert listed.err == (
+        "warning: [results] databases in .xexp/config.toml: 'ranker/results/experiments.db' is not"
+        " used, it is of the project in ranker\n"
+    )
+    config = Path(set_up / ".xexp/config.toml")
+    config.write_text('[results]\ndatabases = ["**/results/*.db"]\n')
+    assert "of-the-ranker" not in set_up.xexp("explore", "list", "--runs").good().out
+    ranker = xexp_inside("explore", "list", "--runs", cwd=set_up / "ranker").good()
+    assert "of-the-ranker" in ranker.out and "run-lr-1.0" not in ranker.out
