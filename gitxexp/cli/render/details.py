@@ -351,7 +351,10 @@ def comparison(found: Comparison) -> dict[str, Any]:
         "params": [change._asdict() for change in found.params],
         "metrics": [delta._asdict() for delta in found.metrics],
         "artifacts": [change._asdict() for change in found.artifacts],
-        "code": [file._asdict() for file in found.files],
+        "code": [
+            {"path": file.path, "added": file.added, "deleted": file.deleted}
+            for file in found.files
+        ],
         "different": found.different,
     }
 
