@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import importlib.util
 import os
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -17,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import forkserver
-from tests.helpers import Clock, Repo, run
+from tests.helpers import Clock, Repo, copy_tree, run
 
 ROOT = Path(__file__).resolve().parent.parent
 GUARD = ROOT / "tests" / "guard"
@@ -46,9 +48,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_finish() -> None:
     """What collection has imported stays: no test's garbage is among it. And garbage is looked for
-    less often, which took a twentieth of the time: what commands import comes later and stays, too."""
+    less often, among all that there is hardly ever, which took a twentieth of the time: what commands
+    import comes later and stays, too."""
     gc.freeze()
-    gc.set_threshold(10_000, 10, 10)
+    gc.set_threshold(50_000, 10, 1_000)
 
 
 def pytest_sessionfinish() -> None:
@@ -179,6 +182,27 @@ def clock(home: Path) -> Clock:
 
 
 @pytest.fixture(scope="session")
+def for_all(sealed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of pytest-xdist have in common."""
+    worker = "PYTEST_XDIST_WORKER" in os.environ
+    folder = tmp_path_factory.getbasetemp().parent / "shared" if worker else sealed / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@contextmanager
+def first(folder: Path) -> Iterator[bool]:
+    """Whether this worker is the first to make ``folder``, which the block does then; another that
+    needs it meanwhile waits."""
+    with folder.with_name(f"{folder.name}.lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = lock.tell() > 0
+        yield not made
+        if not made:
+            lock.write("made")
+
+
+@pytest.fixture(scope="session")
 def repo_template(sealed: Path) -> Path:
     """The repository that ``repo`` copies."""
     Clock()
@@ -192,7 +216,7 @@ def repo_template(sealed: Path) -> Path:
 
 def copy_repo(template: Path, folder: Path) -> Repo:
     """A private copy of a repository as ``folder/repo``, its index refreshed (copies have new inodes)."""
-    run("cp", "-a", template, folder / "repo", cwd=folder).good()
+    copy_tree(template, folder / "repo")
     made = Repo(folder / "repo")
     run("git", "update-index", "-q", "--refresh", cwd=made.path)
     return made
@@ -209,7 +233,7 @@ def ready_template(repo_template: Path, sealed: Path) -> Path:
     """The repository that ``ready`` copies."""
     Clock()
     made = Repo(sealed / "ready-template")
-    run("cp", "-a", repo_template, made.path, cwd=sealed).good()
+    copy_tree(repo_template, made.path)
     made.xexp("init", "--no-dvc").good()
     made.commit("set up")
     return made.path
@@ -227,7 +251,7 @@ def experiments_template(repo_template: Path, sealed: Path) -> Path:
     from tests.experiments import three
 
     made = Repo(sealed / "experiments-template")
-    run("cp", "-a", repo_template, made.path, cwd=sealed).good()
+    copy_tree(repo_template, made.path)
     three(made, Clock())
     return made.path
 
@@ -245,10 +269,17 @@ GITIGNORE = "__pycache__/\n*.pyc\n"
 
 
 @pytest.fixture(scope="session")
-def dvc_template(sealed: Path) -> Path:
+def dvc_template(for_all: Path) -> Path:
     """The folder that ``dvc_repo`` copies: ``repo`` and ``remote`` side by side."""
     Clock()
-    folder = sealed / "dvc-template"
+    folder = for_all / "dvc-template"
+    with first(folder) as mine:
+        if mine:
+            _dvc_template(folder)
+    return folder
+
+
+def _dvc_template(folder: Path) -> None:
     made = Repo(folder / "repo", folder / "remote")
     made.path.mkdir(parents=True)
     assert made.remote is not None
@@ -263,13 +294,13 @@ def dvc_template(sealed: Path) -> Path:
     made.dvc_add("data/train.csv")
     made.dvc("push", "-q")
     made.commit("first")
-    return folder
 
 
 def copy_template(template: Path, target: Path) -> Repo:
     """A private copy of a template, its index refreshed (copies have new inodes)."""
     target.mkdir(parents=True, exist_ok=True)
-    run("cp", "-a", template / "repo", template / "remote", target, cwd=target).good()
+    for name in ("repo", "remote"):
+        copy_tree(template / name, target / name)
     made = Repo(target / "repo", target / "remote")
     run("git", "update-index", "-q", "--refresh", cwd=made.path)
     return made
@@ -302,16 +333,18 @@ pathlib.Path("models/production/model.bin").write_bytes(random.randbytes(5000))
 
 
 @pytest.fixture(scope="session")
-def trained_template(dvc_template: Path, sealed: Path) -> Path:
+def trained_template(dvc_template: Path, for_all: Path) -> Path:
     """The folder that ``trained`` copies."""
     Clock().tick(60)
-    folder = sealed / "trained-template"
-    made = copy_template(dvc_template, folder)
-    made.write("train.py", textwrap.dedent(TRAIN).lstrip())
-    made.python("train.py").good()
-    made.dvc_add("results/experiments.db", "models/production/model.bin")
-    made.dvc("push", "-q")
-    made.commit("train")
+    folder = for_all / "trained-template"
+    with first(folder) as mine:
+        if mine:
+            made = copy_template(dvc_template, folder)
+            made.write("train.py", textwrap.dedent(TRAIN).lstrip())
+            made.python("train.py").good()
+            made.dvc_add("results/experiments.db", "models/production/model.bin")
+            made.dvc("push", "-q")
+            made.commit("train")
     return folder
 
 
@@ -328,13 +361,15 @@ def trained(trained_template: Path, tmp_path: Path) -> Repo:
 
 
 @pytest.fixture(scope="session")
-def set_up_template(trained_template: Path, sealed: Path) -> Path:
+def set_up_template(trained_template: Path, for_all: Path) -> Path:
     """The folder that ``set_up`` copies."""
     Clock().tick(60)
-    folder = sealed / "set-up-template"
-    made = copy_template(trained_template, folder)
-    made.xexp("init").good()
-    made.commit("set up")
+    folder = for_all / "set-up-template"
+    with first(folder) as mine:
+        if mine:
+            made = copy_template(trained_template, folder)
+            made.xexp("init").good()
+            made.commit("set up")
     return folder
 
 
@@ -345,11 +380,13 @@ def set_up(set_up_template: Path, tmp_path: Path) -> Repo:
 
 
 @pytest.fixture(scope="session")
-def tagged_template(set_up_template: Path, sealed: Path) -> Path:
+def tagged_template(set_up_template: Path, for_all: Path) -> Path:
     """The folder that ``tagged`` copies."""
     Clock().tick(60)
-    folder = sealed / "tagged-template"
-    copy_template(set_up_template, folder).xexp("tag").good()
+    folder = for_all / "tagged-template"
+    with first(folder) as mine:
+        if mine:
+            copy_template(set_up_template, folder).xexp("tag").good()
     return folder
 
 
@@ -360,13 +397,15 @@ def tagged(tagged_template: Path, tmp_path: Path) -> Repo:
 
 
 @pytest.fixture(scope="session")
-def models_template(trained_template: Path, sealed: Path) -> Path:
+def models_template(trained_template: Path, for_all: Path) -> Path:
     """The folder that ``modelled`` copies."""
     from tests.workflows.models.model_tools import with_candidates
 
     Clock()
-    folder = sealed / "models-template"
-    with_candidates(copy_template(trained_template, folder))
+    folder = for_all / "models-template"
+    with first(folder) as mine:
+        if mine:
+            with_candidates(copy_template(trained_template, folder))
     return folder
 
 
@@ -397,11 +436,13 @@ for uri in sys.argv[1:]:
 
 
 @pytest.fixture(scope="session")
-def mlflow_stores(sealed: Path) -> Path:
+def mlflow_stores(for_all: Path) -> Path:
     """A folder with ``mlflow.db`` and ``mlruns/`` of the real MLflow, three runs each, the last one
     deleted."""
-    folder = sealed / "mlflow"
-    folder.mkdir()
-    stores = f"sqlite:///{folder}/mlflow.db", f"file://{folder}/mlruns"
-    run(sys.executable, "-c", MLFLOW, *stores, cwd=folder).good()
+    folder = for_all / "mlflow"
+    with first(folder) as mine:
+        if mine:
+            folder.mkdir()
+            stores = f"sqlite:///{folder}/mlflow.db", f"file://{folder}/mlruns"
+            run(sys.executable, "-c", MLFLOW, *stores, cwd=folder).good()
     return folder

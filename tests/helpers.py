@@ -57,6 +57,44 @@ def run(*args: str | Path, cwd: Path, stdin: str | None = None, env: dict[str, s
     return Done(done.returncode, done.stdout, done.stderr)
 
 
+def copy_tree(
+    source: Path | str, target: Path | str, _linked: dict[int, str] | None = None
+) -> None:
+    """``cp -a SOURCE TARGET`` (modes, times, symbolic and hard links) into a folder that is not there,
+    in this process, which takes a third of the time."""
+    linked = {} if _linked is None else _linked
+    os.mkdir(target)  # noqa: PTH102
+    with os.scandir(source) as entries:
+        for entry in entries:
+            to = os.path.join(target, entry.name)  # noqa: PTH118
+            if entry.is_symlink():
+                os.symlink(os.readlink(entry.path), to)  # noqa: PTH115, PTH211
+            elif entry.is_dir():
+                copy_tree(entry.path, to, linked)
+            else:
+                _copy_file(entry, to, linked)
+    there = os.stat(source)  # noqa: PTH116
+    os.chmod(target, there.st_mode & 0o7777)  # noqa: PTH101
+    os.utime(target, ns=(there.st_atime_ns, there.st_mtime_ns))
+
+
+def _copy_file(entry: os.DirEntry[str], to: str, linked: dict[int, str]) -> None:
+    there = entry.stat(follow_symlinks=False)
+    if there.st_nlink > 1 and linked.setdefault(there.st_ino, to) != to:
+        os.link(linked[there.st_ino], to)
+        return
+    old = os.open(entry.path, os.O_RDONLY)
+    new = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        while os.sendfile(new, old, None, 1 << 30):
+            pass
+        os.fchmod(new, there.st_mode & 0o7777)
+        os.utime(new, ns=(there.st_atime_ns, there.st_mtime_ns))
+    finally:
+        os.close(old)
+        os.close(new)
+
+
 def xexp_process(*args: str | Path, cwd: Path, **kwargs: Any) -> Done:
     """``git-xexp ARGS`` in a process of its own, as a user would."""
     return run(sys.executable, "-m", "gitxexp", *args, cwd=cwd, **kwargs)

@@ -65,6 +65,8 @@ UNTRACKED = ("ls-files", "-z", "--others", "--exclude-standard")
 CHANGES = ("status", "--porcelain=v2", "-z", "--no-renames", "-unormal")
 #: Our own keys and those of git that we obey, for :meth:`Git.config`: one process reads them all.
 SETTINGS = r"^(xexp\..*|merge\.xexp\.driver|advice\.xexp|color\.(xexp|ui))$"
+#: A read must never take index.lock from the user.
+_GIT = ("git", "--no-optional-locks")
 #: Objects requested from git at a time.
 _BATCH = 4096
 OLDEST = "2.34"  #: retried without options that this git lacks
@@ -201,12 +203,14 @@ class Git:
 
     def __init__(self, cwd: Path | str, *, foreign: bool = False) -> None:
         self.cwd = Path(cwd)
-        self._env = dict(os.environ)
-        self._env["GIT_OPTIONAL_LOCKS"] = "0"  # a read must never take index.lock from the user
+        self._env: dict[str, str] | None = None  #: None: that of this process, which costs nothing
         if foreign:
             self._reads = False
-            for name in LOCAL_ENV:
-                self._env.pop(name, None)
+            self._env = {k: value for k, value in os.environ.items() if k not in LOCAL_ENV}
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment that git runs in."""
+        return dict(os.environ) if self._env is None else dict(self._env)
 
     def raw(
         self,
@@ -276,9 +280,9 @@ class Git:
         """Return a new process; ``fed``: it reads its standard input."""
         try:
             return subprocess.Popen(
-                ["git", *_settled(args), *args],
+                [*_GIT, *_settled(args), *args],
                 cwd=self.cwd,
-                env=self._env if env is None else self._env | dict(env),
+                env=self._env if env is None else self.environment() | dict(env),
                 stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -432,7 +436,7 @@ class Git:
                 fed.write(encode("\n".join(names[at : at + _BATCH]) + "\n"))
                 fed.seek(0)
                 process = subprocess.Popen(
-                    ["git", *args], cwd=self.cwd, env=self._env, stdin=fed, stdout=out,
+                    [*_GIT, *args], cwd=self.cwd, env=self._env, stdin=fed, stdout=out,
                     stderr=subprocess.DEVNULL,
                 )  # fmt: skip
             return process, out

@@ -40,7 +40,7 @@ class GitWriter(Git):
 
     def __init__(self, git: Git) -> None:
         self.cwd = git.cwd
-        self._env = dict(git._env)
+        self._env = git.environment() | {"GIT_OPTIONAL_LOCKS": "0"}
 
     def _start(
         self, args: Sequence[str], fed: bool = False, env: Mapping[str, str] | None = None
@@ -50,7 +50,7 @@ class GitWriter(Git):
         gitpython = import_gitpython()
         _refuse_unsafe(args)
         # GitPython sets LC_ALL=C, which hooks would inherit; empty is as good as not set
-        wanted = {"LC_ALL": "", "LANGUAGE": "", **self._env, **(env or {})}
+        wanted = {"LC_ALL": "", "LANGUAGE": "", **self.environment(), **(env or {})}
         try:
             with _without(os.environ.keys() - wanted.keys()):
                 process = gitpython.cmd.Git(self.cwd).execute(
@@ -122,7 +122,7 @@ class GitWriter(Git):
     ) -> subprocess.CompletedProcess[str]:
         """Return the finished process; its progress is reported to ``progress`` while it runs."""
         gitpython = import_gitpython()
-        process: Any = self._start(args, env={**_in_english(self._env), OURS: "1"})
+        process: Any = self._start(args, env={**_in_english(self.environment()), OURS: "1"})
         process.stdout, process.stderr = _as_text(process.stdout), _as_text(process.stderr)
         out: list[str] = []
         told = _listener(gitpython.RemoteProgress, progress)

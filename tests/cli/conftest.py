@@ -9,7 +9,7 @@ import pytest
 
 from gitxexp.cli.shell.demo import run_demo
 from tests.conftest import seal
-from tests.helpers import Repo, run
+from tests.helpers import WITHOUT_XETRACK, Repo, copy_tree, run
 
 #: The demo is made by nobody in particular, today.
 WHO_AND_WHEN = [
@@ -26,7 +26,7 @@ class Demo:
 
     def copied(self, folder: Path) -> Path:
         """A copy, with its remotes, below ``folder``: its project."""
-        run("cp", "-a", self.repo.path.parent, folder, cwd=folder.parent).good()
+        copy_tree(self.repo.path.parent, folder)
         run("git", "update-index", "-q", "--refresh", cwd=folder / "project")
         return folder / "project"
 
@@ -40,9 +40,11 @@ class Demo:
 
 @pytest.fixture(scope="session")
 def demo(sealed: Path) -> Demo:
-    """The demo run once, without an identity, in a folder with a space in its name."""
+    """The demo run once, without an identity, in a folder with a space in its name, its trainings
+    with the script's own small tracker."""
     before = dict(os.environ)
     seal(sealed / "demo-home")
+    os.environ["PYTHONPATH"] = os.pathsep.join((WITHOUT_XETRACK, os.environ["PYTHONPATH"]))
     for name in WHO_AND_WHEN:
         os.environ.pop(name, None)
     lines: list[str] = []

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from gitxexp.repository.operation import OpLog
-from tests.helpers import Repo, dies, run
+from tests.helpers import Repo, copy_tree, dies
 from tests.workflows.models.model_tools import RUNS, content
 
 DB = "results/experiments.db"
@@ -174,8 +174,8 @@ def copies(
     while True:
         place = tmp_path / f"at-{moment}"
         place.mkdir()
-        parts = (repo.path.parent / name for name in ("repo", "remote"))
-        run("cp", "-a", *parts, place, cwd=place).good()
+        for name in ("repo", "remote"):
+            copy_tree(repo.path.parent / name, place / name)
         copy = Repo(place / "repo")
         if not by(copy, *words, moment=moment):
             return

@@ -17,7 +17,7 @@ from gitxexp.cli.render import console
 from gitxexp.common import streams
 from gitxexp.common.errors import GitError, NoAnswer, XexpError, suggestion
 from gitxexp.common.text import MOST, one_line
-from tests.helpers import Clock, Done, Repo, run
+from tests.helpers import Clock, Done, Repo, copy_tree, run
 
 #: Colours, a title, C1, bidi overrides and isolates, a mark of direction, separators of lines.
 EVIL = (
@@ -63,7 +63,7 @@ def shared(ready_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Re
     """A repository in which every name that its author could choose is hostile; nothing changes it."""
     Clock()
     repo = Repo(tmp_path_factory.mktemp("evil") / "repo")
-    run("cp", "-a", ready_template, repo.path, cwd=repo.path.parent).good()
+    copy_tree(ready_template, repo.path)
     with closing(sqlite3.connect(repo / "x.db")) as db, db:
         quote = lambda name: '"' + name.replace('"', '""') + '"'  # noqa: E731
         db.execute("CREATE TABLE plain (k TEXT PRIMARY KEY, v TEXT)")
@@ -86,7 +86,7 @@ def shared(ready_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Re
 @pytest.fixture
 def evil(shared: Repo, tmp_path: Path) -> Repo:
     """A copy of it."""
-    run("cp", "-a", shared.path, tmp_path / "repo", cwd=tmp_path).good()
+    copy_tree(shared.path, tmp_path / "repo")
     run("git", "update-index", "-q", "--refresh", cwd=tmp_path / "repo")
     return Repo(tmp_path / "repo")
 

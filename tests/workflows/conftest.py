@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import copy_template
-from tests.helpers import Clock, Repo, run
+from tests.helpers import Clock, Repo, copy_tree
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +29,8 @@ def pair_template(trained_template: Path, sealed: Path) -> Path:
 @pytest.fixture
 def pair(pair_template: Path, tmp_path: Path) -> tuple[Repo, Repo]:
     ann = copy_template(pair_template, tmp_path)
-    run("cp", "-r", pair_template / "origin", pair_template / "mate", tmp_path, cwd=tmp_path).good()
+    for name in ("origin", "mate"):
+        copy_tree(pair_template / name, tmp_path / name)
     bob = Repo(tmp_path / "mate", ann.remote)
     bob.git("remote", "set-url", "origin", "../origin")
     return ann, bob

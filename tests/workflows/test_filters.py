@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import copy_repo
-from tests.helpers import Clock, Repo, run
+from tests.helpers import Clock, Repo, copy_tree, run
 
 pytestmark = pytest.mark.usefixtures("quick")  # git starts the driver
 
@@ -39,7 +39,7 @@ def lfs_template(repo_template: Path, sealed: Path) -> Path:
         pytest.skip("git-lfs is not installed")
     Clock()
     repo = Repo(sealed / "lfs-template")
-    run("cp", "-a", repo_template, repo.path, cwd=sealed).good()
+    copy_tree(repo_template, repo.path)
     repo.git("lfs", "install", "--local")
     repo.write(
         ".gitattributes", "*.db filter=lfs diff=lfs merge=lfs -text\n*.bin filter=lfs -text\n"

@@ -31,7 +31,7 @@ from gitxexp.repository.operation import OpLog
 from gitxexp.repository.repository import Project
 from gitxexp.storage.git import Git
 from tests.conftest import copy_template
-from tests.helpers import Clock, Done, Repo, dies, run
+from tests.helpers import Clock, Done, Repo, copy_tree, dies, run
 
 pytestmark = pytest.mark.usefixtures("quick")  # git starts the drivers
 
@@ -110,6 +110,7 @@ class Team(RuleBasedStateMachine):
         self.logged["everybody"] = []  #: on the branch of the remote, of a clone that is gone
         self.models: dict[str, bytes] = {}  #: run → the model that it wrote
         self.rates: dict[str, float] = {}
+        self.tags: dict[str, tuple[str, str]] = {}  #: object and name → run, pointer to the model
 
     @initialize(seed=st.integers(1, 2**32))
     def clone(self, seed: int) -> None:
@@ -117,7 +118,7 @@ class Team(RuleBasedStateMachine):
         self.random = random.Random(seed)
         place = Path(self.folder.name)
         for name in ("repo", "remote", "origin", *NAMES[1:]):
-            run("cp", "-a", self.template / name, place, cwd=place).good()
+            copy_tree(self.template / name, place / name)
         self.repos = {"ann": Repo(place / "repo"), **{n: Repo(place / n) for n in NAMES[1:]}}
         for repo in self.repos.values():
             repo.git("remote", "set-url", "origin", "../origin")
@@ -432,14 +433,23 @@ class Team(RuleBasedStateMachine):
     @invariant()
     def tags_hold_what_ran(self) -> None:
         for repo in self.repos.values():
-            for line in repo.git(
-                "for-each-ref", "--format=%(refname:short)", "refs/tags/e*"
-            ).split():
-                name = run_of(repo, line)
+            tags = repo.git(
+                "for-each-ref", "--format=%(objectname) %(refname:short)", "refs/tags/e*"
+            )
+            for line in tags.splitlines():
+                name, pointer = self.held_by(repo, line)
                 if name in self.models:
-                    pointer = repo.git("show", f"{line}:{MODEL}.dvc")
                     assert md5(self.models[name]) in pointer, f"{line} is of {name}"
         self.sound = True
+
+    def held_by(self, repo: Repo, tag: str) -> tuple[str, str]:
+        """The run that a tag ("OBJECT NAME") names and its pointer to the model, read once."""
+        if tag not in self.tags:
+            name = tag.split()[1]
+            run_id = run_of(repo, name)
+            pointer = repo.git("show", f"{name}:{MODEL}.dvc") if run_id else ""
+            self.tags[tag] = run_id, pointer
+        return self.tags[tag]
 
     def everybody_agrees(self) -> None:
         """At the end of the week all tag, pull and push: every clone holds all that there is."""

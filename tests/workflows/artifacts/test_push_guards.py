@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import copy_template
-from tests.helpers import Clock, Repo, run
+from tests.helpers import Clock, Repo, copy_tree, run
 
 DB = "results/experiments.db"
 
@@ -27,7 +27,7 @@ def shared_template(set_up_template: Path, sealed: Path) -> Path:
 @pytest.fixture
 def shared(shared_template: Path, tmp_path: Path) -> Repo:
     """``trained``, tagged, with a git remote that nothing was pushed to."""
-    run("cp", "-a", shared_template / "origin", tmp_path, cwd=tmp_path).good()
+    copy_tree(shared_template / "origin", tmp_path / "origin")
     made = copy_template(shared_template, tmp_path)
     made.xexp("tag", "-m", "first").good()  # here, because an operation is undone where it ran
     return made

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import copy_template
-from tests.helpers import Clock, Repo, run
+from tests.helpers import Clock, Repo, copy_tree, run
 
 pytestmark = pytest.mark.usefixtures("quick")  # git starts the drivers
 
@@ -49,7 +49,7 @@ def pushed_template(set_up_template: Path, sealed: Path) -> Path:
 def pushed(pushed_template: Path, tmp_path: Path, clock: Clock) -> Repo:
     """A private copy of it, and of ``origin``."""
     clock.tick(120)
-    run("cp", "-a", pushed_template / "origin.git", tmp_path, cwd=tmp_path).good()
+    copy_tree(pushed_template / "origin.git", tmp_path / "origin.git")
     return copy_template(pushed_template, tmp_path)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import Clock, Repo, run
+from tests.helpers import Clock, Repo, copy_tree, run
 
 pytestmark = pytest.mark.usefixtures("quick")  # git starts the driver
 
@@ -43,7 +43,7 @@ def tree_template(repo_template: Path, sealed: Path) -> Path:
     row ``theirs`` on ``there``."""
     Clock()
     made = Repo(sealed / "driver-template")
-    run("cp", "-a", repo_template, made.path, cwd=sealed).good()
+    copy_tree(repo_template, made.path)
     sql(made / "runs.db", KEYED, "INSERT INTO runs VALUES ('base', 0.1, NULL)")
     made.xexp("drivers", "install").good()
     made.commit("base")
@@ -57,7 +57,7 @@ def tree_template(repo_template: Path, sealed: Path) -> Path:
 @pytest.fixture(params=["main", "linked"])
 def tree(tree_template: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Repo:
     """A work tree (the main one, a linked one) with ``runs.db`` on ``base``, driver installed."""
-    run("cp", "-a", tree_template, tmp_path / "repo", cwd=tmp_path).good()
+    copy_tree(tree_template, tmp_path / "repo")
     repo = Repo(tmp_path / "repo")
     if request.param == "main":
         repo.git("update-index", "-q", "--refresh")

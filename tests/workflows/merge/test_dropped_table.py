@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from gitxexp.tables import engine
-from tests.helpers import Repo, run
+from tests.helpers import Repo, copy_tree, run
 
 pytestmark = pytest.mark.usefixtures("quick")  # git starts the driver
 
@@ -50,7 +50,7 @@ def parted(
     """One side has dropped table t, the other has changed it."""
     if template := templates.get((kind, dropped)):
         shutil.rmtree(repo.path)
-        run("cp", "-a", template, repo.path, cwd=repo.path.parent).good()
+        copy_tree(template, repo.path)
         repo.git("update-index", "-q", "--refresh")
         return repo
     path = repo / "r.db"
@@ -64,7 +64,7 @@ def parted(
     execute(kind, path, *(DROP if dropped == "ours" else CHANGE))
     repo.commit("ours")
     template = templates[kind, dropped] = sealed / f"{kind}-dropped-by-{dropped}"
-    run("cp", "-a", repo.path, template, cwd=repo.path.parent).good()
+    copy_tree(repo.path, template)
     return repo
 
 

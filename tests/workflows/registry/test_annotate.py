@@ -12,7 +12,7 @@ import pytest
 from gitxexp.repository.registry import Registry
 from tests.conftest import copy_repo
 from tests.experiments import three
-from tests.helpers import Clock, Repo, run
+from tests.helpers import Clock, Repo, copy_tree
 
 REGISTRY = ".xexp/registry.db"
 
@@ -21,7 +21,7 @@ REGISTRY = ".xexp/registry.db"
 def known_template(ready_template: Path, sealed: Path) -> Path:
     """The repository that ``known`` copies."""
     made = Repo(sealed / "known-template")
-    run("cp", "-a", ready_template, made.path, cwd=sealed).good()
+    copy_tree(ready_template, made.path)
     three(made, Clock())
     made.xexp("registry", "rebuild").good()
     made.commit("registry")
