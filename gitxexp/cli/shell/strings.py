@@ -66,25 +66,21 @@ def help_texts(root: click.Command) -> Iterator[Text]:
 
 def literals(source: str) -> Iterator[tuple[int, str]]:
     """Line and text of each literal in a Python source that reads as words."""
-    tree = ast.parse(source)
     passed = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            passed.add(id(node.value))  # a docstring
+    for node in ast.walk(ast.parse(source)):  # a node after what it is in
+        if isinstance(node, ast.Constant):
+            text = node.value if isinstance(node.value, str) and id(node) not in passed else ""
         elif isinstance(node, ast.JoinedStr):
             passed |= {id(part) for part in node.values}
-    for node in ast.walk(tree):
-        if id(node) in passed:
-            continue
-        text = ""
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            text = node.value
-        elif isinstance(node, ast.JoinedStr):
             text = "".join(
                 part.value
                 if isinstance(part, ast.Constant) and isinstance(part.value, str)
                 else "{…}"
                 for part in node.values
             )
+        else:
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+                passed.add(id(node.value))  # a docstring
+            continue
         if _WORDS.search(text) and not _SQL.search(text):
-            yield getattr(node, "lineno", 0), " ".join(text.split())
+            yield node.lineno, " ".join(text.split())
