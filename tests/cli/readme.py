@@ -30,7 +30,10 @@ _TERMINAL = {"GIT_PAGER_IN_USE": "true", "COLUMNS": "220", "TERM": "dumb"}
 
 #: What differs from one machine or day to the next.
 _VARYING = (
-    (re.compile(r"\brun-\d{8}-\d{6}-[0-9a-f]{4}\b"), "<run>"),  # as the training names it itself
+    (
+        re.compile(r"\brun-\d{8}-\d{6}-[0-9a-f]{4}(?![0-9a-f])"),
+        "<run>",
+    ),  # as the training names it itself
     (re.compile(r"\b\d{8}-\d{6}-[0-9a-f]{6}\b"), "<id>"),
     (re.compile(r"\bin \d+(\.\d+)? s$", re.MULTILINE), "in <while>"),
     (re.compile(r"\b\d+\.\d s\b"), "<while>"),
