@@ -73,11 +73,16 @@ def test_an_interrupt_is_one_line_of_json(ready: Repo) -> None:
     assert err.startswith(b'{"error": ') and err.count(b"\n") == 1
 
 
-@pytest.mark.parametrize("words", [["log"], ["explore"], []])
-def test_ctrl_c_while_python_is_still_starting(ready: Repo, words: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "imported"), [(["log"], "click"), (["explore"], "click"), ([], "subprocess")]
+)
+def test_ctrl_c_while_python_is_still_starting(
+    ready: Repo, words: list[str], imported: str
+) -> None:
     """The process ends by the signal, as git does, and says nothing: nothing has begun."""
     shadow = ready.path.parent / "shadow"
     shadow.mkdir()
-    (shadow / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    module = shadow / f"{imported}.py"
+    module.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
     done = ready.xexp_process(*words, env={"PYTHONPATH": str(shadow)})
     assert (done.code, done.out, done.err) == (-signal.SIGINT, "", "")
