@@ -133,4 +133,4 @@ def until(condition: Callable[[], object], seconds: float = 20) -> None:
     last = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < last, "it did not happen"
-        time.sleep(0.01)
+        time.sleep(0.03)  # conditions look at all processes
