@@ -54,6 +54,8 @@ class Wanted:
     ahead: bool = False  #: the parameters of the next run, not those in ``dvc.lock``
     unwritten: frozenset[str] = frozenset()  #: metrics files of an earlier run
     windows: Windows = field(default_factory=dict)  #: the rows of the run, if others share its id
+    #: where the run logged, if to several places: database by path from the top, and the id there
+    beside: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,9 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
     params = overlay(written, recorded)
     metrics = _file_metrics(top, config, wanted.unwritten | stale)
     if run is not None:
+        for other in _beside(top, config, wanted, run):  # the last writer counts most
+            params = overlay(params, other.params)
+            metrics = overlay(metrics, other.metrics)
         params = overlay(params, run.params)
         if run.roles.get("step") is Role.CONTEXT:  # DVCLive also counts steps in its metrics file
             metrics.pop("step", None)
@@ -257,6 +262,19 @@ def _choose(top: Path, config: Config, wanted: Wanted) -> tuple[Run | None, list
     run = run or next(iter(latest), None)
     silent = [] if run else without_runs(top, config)
     return run, [f"{name} has no table with {_NAME_IT}" for name in silent]
+
+
+def _beside(top: Path, config: Config, wanted: Wanted, run: Run) -> list[Run]:
+    """Return what ``run`` is called in other databases, or in tables that are not joined with its own."""
+    rules, table = role_rules(config), config.results_table or None
+    found = []
+    for name, id in wanted.beside:
+        path = top / name
+        if path != run.database or not run.named(id):
+            found.append(
+                find_run(path, id, table if path.is_file() else None, rules, wanted.windows)
+            )
+    return found
 
 
 def _named(runs: Sequence[Run], name: str, config: Config) -> Run:

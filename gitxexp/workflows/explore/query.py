@@ -19,6 +19,7 @@ from gitxexp.workflows.explore import filters, rows
 from gitxexp.workflows.explore.rows import ColumnName, ColumnNames, Row
 
 if TYPE_CHECKING:
+    from gitxexp.repository.tag_message import Payload
     from gitxexp.workflows.runs.record import RunRecord
 
 #: Default number of parameter columns in a listing.
@@ -216,13 +217,24 @@ def _runs(project: Project, known: Sequence[Experiment], newest: int | None = No
             **_of_record(own[0] if own else None),
         }
         seen |= {part.run for part in run.parts} | {run.id}
-        runs.append(Row(run.params, run.metrics, experiment, fields, run))
+        params, metrics = run.params, run.metrics
+        if said := _said(own, tagged.get(run.id)):  # also what is in files only
+            params = collect.overlay(said.params, params)
+            metrics = collect.overlay(said.metrics, metrics)
+        runs.append(Row(params, metrics, experiment, fields, run))
     for one in records:
         if not seen.intersection(found.run for found in one.tables):
             runs.append(_recorded(one, by_version.get(one.version) or tagged.get(one.name)))
     if not records:
         return runs
     return sorted(runs, key=lambda row: -(row.field("date") or 0.0))
+
+
+def _said(own: Sequence[RunRecord], tagged: Experiment | None) -> RunRecord | Payload | None:
+    """Return what holds all parameters and metrics of a run: its record, else its tag."""
+    if own:
+        return own[0] if own[0].is_one else None
+    return tagged.payload if tagged else None
 
 
 def _ended(own: Sequence[RunRecord]) -> float | None:

@@ -441,7 +441,7 @@ def _wanted(prepared: Prepared, left: Traces) -> Wanted:
         return Wanted(
             run=left.run or None, params={**prepared.planned.payload.params, **prepared.params},
             files_only=not left.run, unwritten=left.unwritten | {*left.metrics},
-            windows=left.windows,
+            windows=left.windows, beside=left.beside,
         )  # fmt: skip
     return Wanted(
         run=left.run or None,
@@ -449,6 +449,7 @@ def _wanted(prepared: Prepared, left: Traces) -> Wanted:
         files_only=not left.run,
         unwritten=left.unwritten,
         windows=left.windows,
+        beside=left.beside,
     )
 
 
@@ -478,7 +479,7 @@ def _write(project: Project, done: RunRecord, software: Software, *, wait: bool)
 def _notes(left: Traces, execution: Execution) -> tuple[str, ...]:
     notes = [left.earlier] if left.earlier else []
     others = list(dict.fromkeys(rows.run for rows in left.rows if rows.run != left.run))
-    if others:
+    if others and not left.beside:
         notes.append(
             f"{counted(len(others) + 1, 'run')} logged rows; using the last, {left.run}"
             f" (others: git xexp tag --run {shlex.quote(others[0])})"

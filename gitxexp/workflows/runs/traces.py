@@ -79,6 +79,18 @@ class Traces:
         return self.rows[-1].run if self.rows else ""
 
     @property
+    def beside(self) -> tuple[tuple[str, str], ...]:
+        """Where it logged, if to several places: each database, and the id there. () if it logged
+        several runs to one table, of which only the last counts."""
+        runs: dict[tuple[str, str], set[str]] = {}
+        for each in self.rows:
+            runs.setdefault((each.database, each.table), set()).add(each.run)
+        if any(len(found) > 1 for found in runs.values()):
+            return ()
+        places = dict.fromkeys((each.database, each.run) for each in self.rows)
+        return tuple(places) if len(places) > 1 else ()
+
+    @property
     def earlier(self) -> str:
         """A note on rows that the run's id had before; "" if none."""
         own = [rows for rows in self.rows if rows.run == self.run and rows.before]

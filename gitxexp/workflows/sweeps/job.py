@@ -23,6 +23,7 @@ from gitxexp.common.errors import XexpError
 from gitxexp.common.files import database_kind
 from gitxexp.repository.config import Config, DeclaredHere, ProjectFolder
 from gitxexp.trackers.databases import reading
+from gitxexp.trackers.runs import latest_run
 from gitxexp.trackers.tables import tables_of
 from gitxexp.workflows.experiments import collect, describe, stores
 from gitxexp.workflows.experiments.collect import Collected, Wanted
@@ -274,11 +275,17 @@ def _collected(tree: Tree, config: Config, found: Differences, done: Execution) 
         for folder in _parents(name)
         if folder.rpartition("/")[2] in ("dvclive", "mlruns")
     }
+    places = (*sorted(sources), *sorted(folders))
     only = config._replace(
         metrics_files=tuple(name for name in config.metrics_files if name in written),
-        results_databases=(*sorted(sources), *sorted(folders), stores.ONLY),
+        results_databases=(*places, stores.ONLY),
     )
-    return collect.collect(tree.top, only, Wanted())
+    beside = [
+        (name, run.id)
+        for name in (places if len(places) > 1 else ())
+        if (run := latest_run(tree.top / name, None, collect.role_rules(config)))
+    ]
+    return collect.collect(tree.top, only, Wanted(beside=tuple(beside)))
 
 
 def _parents(path: str) -> Iterator[str]:

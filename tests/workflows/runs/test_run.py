@@ -517,3 +517,35 @@ def test_a_run_without_a_tag_waits_for_little(ready: Repo, tmp_path: Path) -> No
     twice = {one for one in asked if asked.count(one) > 1}
     assert all(asked.count(one) == 2 for one in twice)
     assert len(twice) <= 7  # those that the command may change the answer to
+
+
+#: Logs its parameters and rows to two databases, each with a run id of its own, as two trackers do.
+TWO = """
+import os, sqlite3, yaml
+from datetime import datetime
+lr = yaml.safe_load(open("params.yaml"))["lr"]
+os.makedirs("two", exist_ok=True)
+for name, metric, value in (("first", "f1", lr / 2), ("second", "auc", lr / 4)):
+    db = sqlite3.connect(f"two/{name}.db")
+    db.execute(f"CREATE TABLE IF NOT EXISTS {name} (track_id TEXT, timestamp TEXT, lr REAL, {metric} REAL)")
+    db.execute(f"INSERT INTO {name} VALUES (?, ?, ?, ?)", (f"{name}-{lr}", str(datetime.now()), lr, value))
+    db.commit()
+"""
+
+
+def test_what_a_run_logs_to_two_databases_is_one_experiment(ready: Repo) -> None:
+    """The metrics of the tracker that wrote first were lost; so were parameters of a file in the list."""
+    ready.write("two.py", TWO)
+    ready.write("params.yaml", "lr: 0.1\ndepth: 4\n")
+    ready.write(".gitignore", "two/\n")
+    ready.commit("two trackers")
+    ready.git("config", "xexp.results.databases", "two/*.db")
+    done = ready.xexp("run", "--", sys.executable, "two.py").good()
+    assert "2 runs logged rows" not in done.err
+    shown = ready.xexp("show", "--json").good().json()
+    assert shown["metrics"] == {"auc": 0.025, "f1": 0.05} == registered(ready)[0]["metrics"]
+    for row in records(ready):
+        assert row["metrics"] == shown["metrics"] and row["params"] == {"depth": 4, "lr": 0.1}
+    sweep = ("sweep", "-S", "lr=0.2", "-j", "1", "--metric", "f1", "--", sys.executable, "two.py")
+    ready.xexp(*sweep).good()
+    assert registered(ready)[0]["metrics"] == {"auc": 0.05, "f1": 0.1}
