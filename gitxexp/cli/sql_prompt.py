@@ -66,8 +66,11 @@ def prompt(project: Project, *, allow_files: bool) -> None:
     console.say(*_HELP)
     conversions = Conversions()
     for script in _scripts(session):
-        if script.strip() == ".schema;":
+        if script == ".schema;":
             console.page(schema_table(entries))
+            continue
+        if script.startswith("."):
+            console.say(*_HELP)
             continue
         _answer(project, script, conversions, allow_files=allow_files)
 

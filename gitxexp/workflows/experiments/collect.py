@@ -344,15 +344,15 @@ def _context(run: Run | None) -> dict[str, Any]:
 
 
 def _of_earlier_run(top: Path, config: Config, run: Run) -> frozenset[str]:
-    """The files that a tracker without ids (DVCLive) wrote in a run before ``run`` started."""
-    if not run.started:
-        return frozenset()
-    begin = moment(run.started)
+    """The parameter and metrics files that DVCLive wrote in a run before ``run`` started."""
+    declared = config.pipelines.read.declared.params if config.pipelines else ()
+    names = (*config.params_files, *(name for name, _ in declared), *metrics_files(config))
+    folders = {name.rpartition("/")[0] for name in names if "dvclive" in name.split("/")[:-1]}
     found: list[Path] = []
-    for path in stores.sources(top, config):
-        if path.is_dir() and path != run.database and not trackers_runs.identified(path):
+    for path in (top / folder for folder in folders if run.started):
+        if path != run.database and path.is_dir() and trackers_runs.has_runs(path):
             other = latest_run(path)
-            if other is not None and _when(stores.dated(top, other)) < begin:
+            if other is not None and _when(stores.dated(top, other)) < moment(run.started):
                 found += trackers_runs.files_of(other)
     return frozenset(path.relative_to(top).as_posix() for path in found)
 

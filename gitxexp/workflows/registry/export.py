@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def text_of(entries: Sequence[Known], form: str, *, full: bool = False) -> str:
         return dumped(documents, "toml" if form == "toml" else "json")
     rows = [_row(one) for one in entries]
     if form == "ndjson":
-        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        return "".join(json.dumps(_finite(row), ensure_ascii=False) + "\n" for row in rows)
     out = io.StringIO()
     names = _names(rows)
     writer = csv.writer(out, lineterminator="\n")
@@ -63,6 +64,14 @@ def _row(one: Known) -> dict[str, Any]:
     }
     row |= {f"params_{name}": value for name, value in flatten(one.config.params).items()}
     return row | {f"metrics_{name}": value for name, value in one.metrics.items()}
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with null for the numbers that JSON does not have (RFC 8259, section 6)."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in row.items()
+    }
 
 
 def _names(rows: Sequence[dict[str, Any]]) -> list[str]:

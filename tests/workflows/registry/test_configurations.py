@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import tempfile
 import threading
 from pathlib import Path
@@ -18,7 +19,7 @@ import gitxexp
 from gitxexp import ExperimentConfig
 from gitxexp.repository import config_hash
 from gitxexp.repository.configuration import document, dumped, nested, parse, read_file, write_file
-from tests.experiments import three
+from tests.experiments import tag, three
 from tests.helpers import Clock, Repo, xexp_inside
 
 PLAIN = {
@@ -142,7 +143,7 @@ def known(repo: Repo, clock: Clock) -> Repo:
     return repo
 
 
-def test_experiments_are_exported_and_known_again(known: Repo) -> None:
+def test_experiments_are_exported_and_known_again(known: Repo, clock: Clock) -> None:
     known.xexp("export", "e0.2.0", "c.toml").good()
     hash_ = known.xexp("show", "e0.2.0", "--json").json()["config_hash"]
     assert ExperimentConfig.read(known / "c.toml").config_hash == hash_
@@ -156,6 +157,10 @@ def test_experiments_are_exported_and_known_again(known: Repo) -> None:
     ]  # fmt: skip
     lines = known.xexp("export", "--ndjson").good().out.splitlines()
     assert json.loads(lines[1])["labels"] == "baseline, good"
+    tag(known, clock, "e2.0.0", {}, {"f1": math.nan})
+    (line,) = known.xexp("export", "e2.0.0", "--ndjson").good().out.splitlines()
+    assert '"metrics_f1": null' in line  # JSON has no NaN
+    known.git("tag", "-d", "e2.0.0")
     known.xexp("export", "all.parquet").good()
     assert known.xexp("export", "no/all.parquet").err.startswith("fatal: cannot write no/all.parq")
     import duckdb

@@ -349,7 +349,10 @@ def test_the_prompt(tagged: Repo) -> None:
     child.send("FROM experimentz;\r")
     child.expect("did you mean experiments")  # and it goes on
     child.expect("sql>")
-    child.send("\x1b[A")  # the arrow up
+    child.send(".help\r")
+    child.expect("Ctrl-D or .quit ends the session")
+    child.expect("sql>")
+    child.send("\x1b[A\x1b[A")  # the arrow up
     child.expect("experimentz;")
     child.sendintr()
     child.expect("sql>")
