@@ -132,3 +132,13 @@ def test_a_partial_clone_without_its_remote(tagged: Repo, tmp_path: Path) -> Non
     assert "data/train.csv" in shown.out
     compared = bare.xexp("explore", "diff", "e0.1.0", "e0.2.0").good()
     assert "  model.py  not fetched\n" in compared.out
+
+
+def test_init_sets_up_a_clone_whose_results_are_pointers(set_up: Repo) -> None:
+    """GIT_LFS_SKIP_SMUDGE=1, or no git-lfs."""
+    set_up.write(".xexp/config.toml", '[results]\ndatabases = ["results/experiments.db"]\n')
+    (set_up / "results/experiments.db").write_text("version https://git-lfs.github.com/spec/v1\n")
+    set_up.git("config", "--remove-section", "merge.xexp")
+    done = set_up.xexp("init").good()
+    assert "created merge and diff drivers" in done.out
+    assert "note: not a SQLite or DuckDB database: " in done.err and "git lfs pull" in done.err

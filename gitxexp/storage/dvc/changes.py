@@ -314,13 +314,26 @@ def standing(top: Path, outputs: Iterable[Output], cache: Path) -> Standing:
     places: dict[str, list[str]] = {"changed": [], "stale": [], "missing": []}
     for output, kind, actual in found:
         oid = actual.partition(":")[2] if actual else ""
-        kept = _has(stored[output.root], oid or None, output)
+        kept = _has(stored[output.root], oid or None, output) and not is_written_since(top, output)
         word = "missing" if kind is Kind.MISSING else "stale" if kept else "changed"
         places[word].append(output.path)
     changed, stale, missing = (tuple(paths) for paths in places.values())
     away = [c.output for c in found if c.output.path not in places["changed"]]
     remote = sum(not _has(stored[out.root], out.oid, out) for out in away)
     return Standing(changed, stale, missing, len(mine), remote)
+
+
+def is_written_since(top: Path, out: Output) -> bool:
+    """Return whether an output was written after its pointer. git writes a pointer when it updates it,
+    so whatever a training writes is newer, and what is not checked out yet is older."""
+    try:
+        pointed = (top / out.pointer).stat().st_mtime_ns
+        times = [(top / out.path).stat().st_mtime_ns]
+    except OSError:  # a sparse checkout leaves out the pointer
+        return True
+    for folder, folders, files in os.walk(top / out.path):
+        times += [os.lstat(f"{folder}/{name}").st_mtime_ns for name in (*folders, *files)]
+    return max(times) >= pointed
 
 
 def _has(caches: Iterable[Path], oid: str | None, out: Output) -> bool:

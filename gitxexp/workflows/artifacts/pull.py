@@ -6,7 +6,7 @@ work tree that is in no cache is the user's own work: it stays as it is, and is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from gitxexp.common.dataclass import dataclass
@@ -16,7 +16,7 @@ from gitxexp.repository import version
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc import remote as dvc_remote
-from gitxexp.storage.dvc.changes import Kind, status
+from gitxexp.storage.dvc.changes import Kind, is_written_since, status
 from gitxexp.storage.dvc.places import has_dvc
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.git import choose_remote
@@ -81,14 +81,16 @@ def pull(project: Project, request: PullRequest, progress: Progress | None = Non
     branch, _ = project.git.head()
     remote = choose_remote(project.git, branch, request.remote, project.config.tag_remote)
     numbers = _renumbered(project, _fetch_tags(project, remote, progress), remote)
+    has_data = request.data and has_dvc(project.top)
+    own = _written_here(project) if has_data else frozenset[str]()
     _git_pull(project, request, remote, branch)
     after = project.git.resolve("HEAD")
     span = f"{before}..{after}" if before else str(after)
     commits = len(project.git.lines("rev-list", span)) if after and before != after else 0
     new = {name.removeprefix("refs/tags/") for name in set(project.git.refs("refs/tags")) - known}
     brought = _Brought()
-    if request.data and has_dvc(project.top):
-        brought = _bring(project, progress)
+    if has_data:
+        brought = _bring(project, own, progress)
     promotions = _promotions(project)
     latest = {promotion.slot: promotion for promotion in reversed(promotions)}
     return Pulled(
@@ -228,7 +230,21 @@ class _Brought:
     notes: tuple[str, ...] = ()
 
 
-def _bring(project: Project, progress: Progress | None) -> _Brought:
+def _written_here(project: Project) -> frozenset[str]:
+    """The outputs that were written since their pointers: the user's own work, even where a cache has
+    it, as that of a candidate. Asked before git writes pointers."""
+    try:
+        outputs = pointers.outputs_in(project.top, project.git)
+    except XexpError:
+        return frozenset()
+    changes = status(project.top, outputs, project.stat_cache)
+    return frozenset(
+        change.output.path for change in changes
+        if change.kind is Kind.MODIFIED and is_written_since(project.top, change.output)
+    )  # fmt: skip
+
+
+def _bring(project: Project, written: Collection[str], progress: Progress | None) -> _Brought:
     """Check out every output as its pointer says, except those with the user's own work."""
     top = project.top
     try:
@@ -241,7 +257,9 @@ def _bring(project: Project, progress: Progress | None) -> _Brought:
     for change in status(top, outputs, project.stat_cache, progress):
         if change.kind is Kind.NEW or not (change.output.hash or change.output.files):
             continue
-        own = change.kind is Kind.MODIFIED and not _is_stored(objects, change.output, change.actual)
+        own = change.kind is Kind.MODIFIED and (
+            change.output.path in written or not _is_stored(objects, change.output, change.actual)
+        )
         (kept if own else stale).append(change.output)
     if not stale:
         return _Brought(kept=tuple(out.path for out in kept))

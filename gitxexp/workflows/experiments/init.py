@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
+from gitxexp.common.notes import note
 from gitxexp.common.text import some
 from gitxexp.repository import config as settings
 from gitxexp.repository.commit import IndexChanged, index_entries
@@ -19,6 +20,7 @@ from gitxexp.storage.dvc import pointers, session
 from gitxexp.storage.dvc.places import dvc_roots, has_dvc
 from gitxexp.storage.git import Git
 from gitxexp.trackers.databases import kind_of
+from gitxexp.trackers.run import Run
 from gitxexp.trackers.runs import tracker_of
 from gitxexp.trackers.tables import event_tables
 from gitxexp.workflows.experiments import describe
@@ -236,10 +238,19 @@ def _first_steps(template: Template) -> tuple[str, ...]:
     )
 
 
+def _last_run(top: Path, config: settings.Config) -> Run | None:
+    """The last run; with a note if the results cannot be read, such as where Git LFS left a pointer."""
+    try:
+        return collect(top, config, Wanted()).run
+    except XexpError as error:
+        note("; ".join(filter(None, (error.message, error.hint))))
+        return None
+
+
 def _described(project: Project, found: Found) -> Iterator[tuple[str, str]]:
     """What was found, as ``init`` shows it."""
     top, config = project.top, project.config
-    run = collect(top, config, Wanted()).run
+    run = _last_run(top, config)
     for name in found.databases:
         if not (top / name).is_file():  # a template's, before its first run
             continue

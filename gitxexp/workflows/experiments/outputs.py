@@ -20,7 +20,7 @@ from gitxexp.common.text import counted, some
 from gitxexp.repository import commit
 from gitxexp.repository.repository import Project, Running
 from gitxexp.storage.dvc import pointers
-from gitxexp.storage.dvc.changes import Change, Kind, status
+from gitxexp.storage.dvc.changes import Change, Kind, is_written_since, status
 from gitxexp.storage.dvc.places import has_dvc
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.trackers.runs import run_rows
@@ -96,22 +96,10 @@ def _is_stale(project: Project, output: Output) -> bool:
     """
     if output.oid is None:
         return False
-    try:
-        pointed = (project.top / output.pointer).stat().st_mtime_ns
-    except OSError:
-        return False
-    if _written(project.top / output.path) >= pointed:
+    if is_written_since(project.top, output):
         return False
     where = ("--", f":(top,literal){output.pointer}")
     return bool(project.git.lines("log", "--all", "-1", "--format=%h", f"-S{output.oid}", *where))
-
-
-def _written(path: Path) -> int:
-    """When a file, or anything in a folder, was last written, in nanoseconds since 1970."""
-    times = [path.stat().st_mtime_ns]
-    for folder, folders, files in os.walk(path):
-        times += [os.lstat(f"{folder}/{name}").st_mtime_ns for name in (*folders, *files)]
-    return max(times)
 
 
 # -- rows that the last commit has ---------------------------------------------------------------

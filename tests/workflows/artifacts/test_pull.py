@@ -60,6 +60,8 @@ def test_work_of_ones_own_stays(pair: Pair) -> None:
     ann.xexp("tag", "--all", "-m", "theirs", "--push").good()
     (bob / MODEL).unlink()
     bob.write(MODEL, b"mine")
+    bob.xexp("candidates", "add", MODEL, "--run", "run-lr-0.1").good()  # a cache has it, too
+    assert bob.xexp("--json").good().json()["outputs"]["changed"] == [MODEL]  # by no other commit
     done = bob.xexp("pull").good()
     assert f"note: changed here and left as it is: {MODEL}\n" in done.err
     assert (bob / MODEL).read_bytes() == b"mine" and versions(bob) == {"theirs": "e0.2.0"}
