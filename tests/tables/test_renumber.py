@@ -112,3 +112,43 @@ def test_each_row_is_there_as_often_as_in_any_input(
         table = report.tables[0]
         assert table.here + table.new == len(held)
         assert table.new + table.identical == table.incoming == sum(map(len, inputs[1:]))
+
+
+#: Rows (number, text, real) of the target and of two sources, which the next one meets as the last left them.
+IN_TURN: list[list[list[tuple[int, str | None, float | None]]]] = [
+    # the second source contradicts what the first one filled
+    [[(3, "x", 1.5), (4, None, None)], [(3, "y", 2.0), (4, "y", 2.0)], [(4, None, 1.5)]],
+    # a row of the first source gets a number before the second one brings one like it
+    [[(3, None, 2.0)], [(3, "x", 1.5)], [(1, "x", 1.5)]],
+    # its new number is one that the second source has
+    [[(6, "y", None), (7, "y", 2.0)], [(3, "a", None), (6, "x", 2.0)], [(8, "x", None)]],
+    # what a source fills is no longer a row like another one of it
+    [[(2, "y", None), (3, "x", None)], [], [(2, "x", None), (3, "x", 2.0)]],
+    [[(4, "x", None), (3, "y", 1.5)], [(3, "x", 2.0), (4, None, 2.0)], []],
+    # into a new file
+    [[], [(1, "a", 1.0), (2, "b", None)], [(1, "b", None), (2, "b", 2.0)]],
+]
+
+
+@pytest.mark.parametrize("policy", [{"renumber": True}, {"on_conflict": OnConflict.BOTH}])
+def test_both_engines_merge_one_source_after_the_other(tmp_path: Path, policy: Any) -> None:
+    for at, inputs in enumerate(IN_TURN):
+        paths = []
+        for of, rows in enumerate(inputs):
+            paths.append(tmp_path / f"{at}-{of}.db")
+            with closing(sqlite3.connect(paths[-1])) as con:
+                con.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b REAL)")
+                con.executemany("INSERT INTO t VALUES (?, ?, ?)", rows)
+                con.commit()
+        if not inputs[0]:
+            paths[0].unlink()
+        results = []
+        for merge in (merge_files, merge_duckdb):
+            out = tmp_path / "out.db"
+            report = merge(paths[0], paths[1:], out, MergeOptions(**policy)).tables[0]
+            with closing(sqlite3.connect(out)) as con:
+                rows = con.execute("SELECT * FROM t ORDER BY id").fetchall()
+            counts = (report.here, report.incoming, report.new, report.identical, report.filled)
+            results.append((counts, rows))
+            out.unlink()
+        assert results[0] == results[1], inputs

@@ -122,7 +122,7 @@ def _together(
     here = count(session, table.ours.query) if table.ours else 0
     return Outcome(
         table,
-        replace(_sum([outcome.report for outcome in found]), here=here),
+        replace(total([outcome.report for outcome in found]), here=here),
         f"SELECT {listed(table.names)} FROM {add}" if add else "",
         held.names.get("change", ""),
         held.names.get("drop", ""),
@@ -131,9 +131,10 @@ def _together(
     )
 
 
-def _sum(reports: Sequence[TableReport]) -> TableReport:
-    total = {name: sum(getattr(report, name) for report in reports) for name in _COUNTS}
-    return replace(reports[0], **total)
+def total(reports: Sequence[TableReport]) -> TableReport:
+    """The first report with the sums of all counts."""
+    sums = {name: sum(getattr(report, name) for report in reports) for name in _COUNTS}
+    return replace(reports[0], **sums)
 
 
 def by_label(table: Aligned, side: Side | None) -> Side | None:

@@ -7,12 +7,12 @@ counted. A rebase drops the rows that the incoming ones replace; a plain merge a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.tables.duckdb.align import ROW, Aligned, Side, null
-from gitxexp.tables.duckdb.partition import in_parts
+from gitxexp.tables.duckdb.partition import in_parts, total
 from gitxexp.tables.duckdb.rows import (
     Fresh,
     Outcome,
@@ -104,8 +104,6 @@ def merge_keyed(
     if stop and options.on_conflict is OnConflict.BOTH:
         notes.append(both_forbidden(table.name))
     moved = extra[-1].count if _renumbers(work) and extra else 0
-    if moved:
-        notes.append(renumbered(table.name, moved, key[0]))
     found = Outcome(table, report, add=joined(fresh), change=change, renumbered=moved)
     return replace(found, conflicts=tuple(conflicts), notes=tuple(notes))
 
@@ -437,8 +435,65 @@ def merge_table(session: Session, table: Aligned, options: MergeOptions) -> Outc
 
     # new numbers continue after the highest of the whole table
     whole = options.renumber or options.on_conflict is OnConflict.BOTH
-    merged = in_parts(session, stamped.table, key, decide, whole=whole)
+
+    def all_of(part: Aligned) -> Outcome:
+        turns = whole and key and len(part.others) > 1
+        return _in_turn(session, part, decide) if turns else decide(part)
+
+    merged = in_parts(session, stamped.table, key, all_of, whole=whole)
+    if merged.renumbered:
+        note = renumbered(table.name, merged.renumbered, key[0])
+        merged = replace(merged, notes=(*merged.notes, note))
     return stamped.outcome(session, merged)
+
+
+def _in_turn(session: Session, table: Aligned, decide: Callable[[Aligned], Outcome]) -> Outcome:
+    """Merge one input after the other: what one adds decides where rows of the next can stay.
+
+    Rows that were added have the row numbers from ``end`` on.
+    """
+    names, ours, end = listed(table.names), table.ours, 0
+    if ours is not None:
+        end = int(session.value(f"SELECT coalesce(max({ROW}), -1) + 1 FROM ({ours.query})"))
+    found: list[Outcome] = []
+    for side in table.others:
+        outcome = decide(replace(table, ours=ours, others=(side,)))
+        if outcome.conflicts:
+            return decide(table)  # lists those of every input
+        rows = []
+        if ours is not None:
+            rest = f" ANTI JOIN {outcome.change} USING ({ROW})" if outcome.change else ""
+            rows.append(f"SELECT {names}, {ROW} FROM ({ours.query}){rest}")
+        if outcome.change:
+            rows.append(f"SELECT {names}, {ROW} FROM {outcome.change}")
+        if outcome.add:
+            number = end + sum(before.report.new for before in found)
+            added = f"{number - 1} + row_number() OVER () AS {ROW}"
+            rows.append(f"SELECT {names}, {added} FROM ({outcome.add})")
+        found.append(outcome)
+        if rows:
+            held = session.keep("turn", " UNION ALL ".join(rows))
+            ours = replace(
+                ours or side,
+                query=f"SELECT * FROM {held}",
+                has=side.has.union(ours.has if ours else ()),
+            )
+    report = replace(total([each.report for each in found]), here=found[0].report.here)
+    ids = " UNION ALL ".join(f"SELECT {ROW} FROM {each.change}" for each in found if each.change)
+    change = add = ""
+    if ours is not None and ids:
+        where = f"{ROW} < {end} AND {ROW} IN ({ids})"
+        change = session.keep("change", f"SELECT {names}, {ROW} FROM ({ours.query}) WHERE {where}")
+    if ours is not None and report.new:
+        add = f"SELECT {names} FROM ({ours.query}) WHERE {ROW} >= {end} ORDER BY {ROW}"
+    return Outcome(
+        table,
+        report,
+        add,
+        change,
+        notes=tuple(dict.fromkeys(note for each in found for note in each.notes)),
+        renumbered=sum(each.renumbered for each in found),
+    )
 
 
 def _by_rows(session: Session, table: Aligned) -> Outcome:

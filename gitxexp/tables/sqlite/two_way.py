@@ -112,10 +112,10 @@ def _compare(
         ).fetchone()
         tally.filled += fillable
         tally.identical += matched - added - clashing - fillable
+        if fillable:  # before rows get new numbers: a row that is filled is no longer what it was
+            update_cells(con, feed, key, f"NOT {cells.conflict} AND {cells.fillable}", "t")
         if clashing:
             _settle(con, feed, key, options, write, clashing)
-        if fillable:
-            update_cells(con, feed, key, f"NOT {cells.conflict} AND {cells.fillable}", "t")
         if feed is not everything:
             stamped = f"s.rowid IN temp.restamped AND NOT {cells.conflict}"
             count = con.execute(f"SELECT count(*) {feed.joined(key, stamped)}").fetchone()[0]
