@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 import subprocess
@@ -53,7 +54,8 @@ def test_a_store_of_mlflow(mlflow_stores: Path, name: str, tracker: str) -> None
     run = latest_run(path)
     assert run == found[0] == find_run(path, run.id) == find_run(path, "second")
     assert run.params == {"lr": 0.3, "model": "mlp", "use_bias": True}
-    assert run.metrics == {"acc": 0.9, "val/loss": 1 / 3}
+    diverged = run.metrics["nan"]  # though MLflow's database has 0
+    assert run.metrics == {"acc": 0.9, "val/loss": 1 / 3, "nan": diverged} and diverged != diverged
     assert run.context["team"] == "vision" and run.context["experiment_name"] == "iris"
     assert run.roles["system/cpu_utilization_percentage"] is Role.CONTEXT
     assert run.series == ("acc", "val/loss")
@@ -109,6 +111,12 @@ def test_old_file_stores_of_mlflow(tmp_path: Path) -> None:
     found = latest_run(tmp_path / "mlruns")
     assert found is not None and found.id == run.name
     assert (found.params, found.metrics) == ({"alpha": 0.5}, {"val/rmse": 0.7})
+    with (run / "metrics/val/rmse").open("a") as file:
+        file.write(
+            "1500000000900 nan\n"
+        )  # as MLflow tells it, the last value, not the last good one
+    diverged = latest_run(tmp_path / "mlruns")
+    assert diverged is not None and math.isnan(diverged.metrics["val/rmse"])
     assert found.context == {
         "run_name": "old friend", "experiment_name": "Default", "run_status": "FINISHED",
     }  # fmt: skip
@@ -159,9 +167,11 @@ def _order_with_another_tracker(repo: Repo) -> None:
     with closing(sqlite3.connect(repo / "runs.db")) as db, db:
         db.execute("INSERT INTO runs VALUES ('after', '2090-01-01 00:00:00', 0.2, 0.5)")
     assert latest() == ("after", {"f1", "lr"})
-    (repo / "dvclive/metrics.json").write_text('{"acc": 0.9}')
+    (repo / "dvclive/metrics.json").write_text('{"acc": "nan"}')  # as DVCLive writes NaN
     os.utime(repo / "dvclive/metrics.json", (4e9, 4e9))
-    assert latest() == ("dvclive", {"acc"})
+    assert latest() == ("dvclive", set())
+    listed = repo.xexp("list", "--runs", "--filter", "acc = nan", "--porcelain").good().out
+    assert listed.startswith("dvclive-") and listed.count("\n") == 1
 
 
 def test_parquet_files_are_tables(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ unchanged files are the same run.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from gitxexp.trackers.run import ColumnFacts, Run
 _METRICS = "metrics.json"
 _PARAMS = "params.yaml"
 _PLOTS = "plots/metrics"
+_NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 class DvcLive(Adapter):
@@ -86,7 +88,18 @@ def _decisions(path: Path, rules: RoleRules) -> dict[str, Decision]:
 
 def _metrics(path: Path) -> dict[str, Any]:
     file = file_of(path, _METRICS)
-    return read_metrics(file) if file else {}
+    return _numbers(read_metrics(file)) if file else {}
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics with the numbers that JSON does not have, which DVCLive writes as texts."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found[name] = _numbers(value)
+        else:
+            found[name] = _NOT_FINITE.get(value, value) if isinstance(value, str) else value
+    return found
 
 
 def _params(path: Path) -> dict[str, Any]:

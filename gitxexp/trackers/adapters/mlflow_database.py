@@ -7,6 +7,7 @@ MLflow's: its migrations check it, so nothing is ever written there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,8 @@ def _of(database: Database, table: str, columns: str, run: str | None) -> Sequen
 
 
 def _add_metrics(database: Database, run: str | None, found: dict[str, Record]) -> None:
-    """The last value of each metric, as MLflow tells it: the highest step, then the latest time."""
+    """The last value of each metric, as MLflow tells it: the highest step, then the latest time. One
+    that is NaN, which MLflow writes as 0 beside ``is_nan``, is NaN."""
     where, values = ("", []) if run is None else (" WHERE run_uuid = ?", [run])
     sql = f"SELECT run_uuid, key, count(*) FROM metrics{where} GROUP BY run_uuid, key"
     for id, key, count in database.rows(sql, values):
@@ -149,14 +151,15 @@ def _add_metrics(database: Database, run: str | None, found: dict[str, Record]) 
     table, order = ("latest_metrics", "") if latest else ("metrics", " ORDER BY step, timestamp")
     sql = f"SELECT run_uuid, key, value, is_nan FROM {table}{where}{order}"
     for id, key, value, is_nan in database.rows(sql, values):
-        if id in found and not is_nan and isinstance(value, int | float):
-            found[id].metrics[key] = value
+        if id in found and isinstance(value, int | float):
+            found[id].metrics[key] = math.nan if is_nan else value
     if latest and run is None:
         return  # every run of that version of MLflow has them
     missing = {id for id, record in found.items() if record.counts and not record.metrics}
     for id in missing:
-        sql = "SELECT key, value FROM metrics WHERE run_uuid = ? AND NOT is_nan ORDER BY step, timestamp"
-        found[id].metrics |= dict(database.rows(sql, [id]))
+        sql = "SELECT key, value, is_nan FROM metrics WHERE run_uuid = ? ORDER BY step, timestamp"
+        for key, value, is_nan in database.rows(sql, [id]):
+            found[id].metrics[key] = math.nan if is_nan else value
 
 
 def _add_datasets(database: Database, found: dict[str, Record]) -> None:

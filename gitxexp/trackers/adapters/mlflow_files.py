@@ -10,6 +10,7 @@ is followed.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import stat
@@ -124,10 +125,10 @@ def read_record(folder: Path, experiment: str) -> Record | None:
     )
     for key, text in _texts(folder / "metrics"):
         points = [p for line in text.splitlines() if (p := _point(line)) is not None]
-        kept = [p for p in points if p.value == p.value]
         record.counts[key] = len(points)
-        if kept:
-            record.metrics[key] = max(kept, key=lambda p: (p.step or 0, p.time)).value
+        if points:
+            value = max(points, key=lambda p: (p.step or 0, p.time)).value
+            record.metrics[key] = value if value == value else math.nan  # one NaN, equal to itself
     return record
 
 

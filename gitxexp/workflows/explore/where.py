@@ -28,6 +28,8 @@ def select(rows: Sequence[Row], condition: str, names: ColumnNames) -> list[Row]
     """
     if not condition.strip():
         raise UsageError("the condition is empty", "such as: f1 > 0.8")
+    if not names.any:  # no name is known, so none is wrong
+        return []
     columns = _columns(rows, names)
     with Session(0) as session:
         out = session.scratch / "rows.parquet"

@@ -39,7 +39,8 @@ def _source_run(
     params = run.params | {n: v for n, v in run.values.items() if n in record.params}
     params = {n: v for n, v in params.items() if n in record.params}
     tags = {n: v for n, v in run.context.items() if n not in (*_OWN, *params, *record.metrics)}
-    system = {n: v for n, v in record.metrics.items() if n.startswith("system/")}
+    metrics = {n: v for n, v in record.metrics.items() if v == v}  # SQLite has no NaN
+    system = {n: v for n, v in metrics.items() if n.startswith("system/")}
     return SourceRun(
         origin=ORIGIN,
         id=record.id,
@@ -51,11 +52,11 @@ def _source_run(
         ended=run.ended if record.end is not None else None,
         commit=record.tags.get("mlflow.source.git.commit", ""),
         params=params,
-        metrics={n: v for n, v in record.metrics.items() if n not in system},
+        metrics={n: v for n, v in metrics.items() if n not in system},
         tags=tags | system,
         points=points,
         state=f"{record.status} {record.end} {len(record.params)} {len(record.tags)}"
-        f" {sum(record.counts.values())} {len(record.metrics)}",
+        f" {sum(record.counts.values())} {len(metrics)}",
         models=tuple(_models(artifacts, store)) if store else (),
     )
 

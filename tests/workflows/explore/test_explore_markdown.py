@@ -136,5 +136,8 @@ def test_show_the_last(repo: Repo, clock: Clock) -> None:
     repo.write("a", "b")
     repo.commit()
     assert repo.xexp("show").code == 128
+    assert (
+        repo.xexp("list", "--where", "f1 > 0.8").good().err.startswith("there are no experiments")
+    )
     experiments.three(repo, clock)
     assert repo.xexp("show").good().out.startswith("e1.0.0")
