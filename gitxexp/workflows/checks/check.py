@@ -11,6 +11,7 @@ from gitxexp.common.errors import UsageError, suggestion
 from gitxexp.common.notes import note
 from gitxexp.repository.config import Config
 from gitxexp.repository.repository import Project
+from gitxexp.storage.git import asked_once
 from gitxexp.workflows.checks import unchanged
 from gitxexp.workflows.checks.context import Context
 from gitxexp.workflows.checks.report import Ignored, Report, Request, Skipped
@@ -25,6 +26,7 @@ from gitxexp.workflows.checks.rule import (
 )
 
 
+@asked_once()
 def check(project: Project | None, request: Request) -> Report:
     """Apply the rules that ``request`` selects. ``project`` is None outside a repository.
 

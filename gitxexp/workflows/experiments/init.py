@@ -18,7 +18,7 @@ from gitxexp.repository.repository import Project
 from gitxexp.storage import paths
 from gitxexp.storage.dvc import pointers, session
 from gitxexp.storage.dvc.places import dvc_roots, has_dvc
-from gitxexp.storage.git import Git
+from gitxexp.storage.git import Git, asked_once
 from gitxexp.trackers.databases import kind_of
 from gitxexp.trackers.run import Run
 from gitxexp.trackers.runs import tracker_of
@@ -157,24 +157,27 @@ def init(
         project.recover_first(wait=wait)
     if prefix is not None:
         _begin_project(project, prefix)
-    project.require_checked_out()
-    top = project.top
-    fresh = new_files(project, template) if template else []
-    found = _found(project)
-    loose = untracked(project)
-    if dry_run:
-        done = [*fresh, *_missing(project, dvc=dvc), *install.missing(project)]
-        lines = [f"would create {name}" for name in done]
-        lines += [f"would track {name}" for name in loose.every if track]
-        lines += [f"would create {install.HOOK}"] if hooks and not install.has_hook(project) else []
-        return _set_up(project, found, lines, loose)
-    if (
-        not fresh
-        and not _missing(project, dvc=dvc)
-        and not install.missing(project)
-        and not ((track and loose.every) or (hooks and not install.has_hook(project)))
-    ):
-        return _set_up(project, found, (), loose)
+    with asked_once():
+        project.require_checked_out()
+        top = project.top
+        fresh = new_files(project, template) if template else []
+        found = _found(project)
+        loose = untracked(project)
+        if dry_run:
+            done = [*fresh, *_missing(project, dvc=dvc), *install.missing(project)]
+            lines = [f"would create {name}" for name in done]
+            lines += [f"would track {name}" for name in loose.every if track]
+            lines += (
+                [f"would create {install.HOOK}"] if hooks and not install.has_hook(project) else []
+            )
+            return _set_up(project, found, lines, loose)
+        if (
+            not fresh
+            and not _missing(project, dvc=dvc)
+            and not install.missing(project)
+            and not ((track and loose.every) or (hooks and not install.has_hook(project)))
+        ):
+            return _set_up(project, found, (), loose)
     with project.operation("init", wait=wait) as running:
         done = []
         if template:
@@ -210,7 +213,8 @@ def init(
         running.summary.append(", ".join((*done, *to_add)))
     lines = [f"created {name}" for name in done]
     lines += [f"tracked {name}" for name in to_add]
-    return _set_up(project, found, lines, untracked(project), template)
+    with asked_once():
+        return _set_up(project, found, lines, untracked(project), template)
 
 
 def _of_template(found: Found, template: Template) -> Found:

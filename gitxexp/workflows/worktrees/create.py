@@ -32,7 +32,7 @@ from gitxexp.storage.dvc.places import cache_dir, cache_dirs, has_own_remotes
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.repair import WorkTreeFiles, restore
 from gitxexp.storage.dvc.stat_cache import now_ns
-from gitxexp.storage.git import Git, GitError
+from gitxexp.storage.git import Git, GitError, asked_once
 from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Progress, manifest
 from gitxexp.workflows.experiments import describe
@@ -124,10 +124,11 @@ def check(
         raise UsageError(f"'{twice}' is given twice")
     project.recover_first(wait=wait)
     found = [_finished(project, request) for request in requests]
-    trees = list_worktrees(project)
-    for request, finished in zip(requests, found, strict=True):
-        if finished is None:
-            plan_worktree(project, request, trees)
+    with asked_once():
+        trees = list_worktrees(project)
+        for request, finished in zip(requests, found, strict=True):
+            if finished is None:
+                plan_worktree(project, request, trees)
     return found
 
 

@@ -66,7 +66,7 @@ def test_bytes_and_rows_give_the_same(
     chance = random.Random(seed)
     monkeypatch.setattr(raw_pages, "MOST", 2)
     monkeypatch.setattr(pages, "child", in_process)
-    held = [row(chance, i // 60, i) for i in range(1200)]
+    held = [row(chance, i // 30, i) for i in range(600)]
     target = write(tmp_path / "t.db", held, chance.choice([512, 1024, 4096]))
     split = seed % 6 == 5
     if split:
