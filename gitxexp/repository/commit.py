@@ -17,6 +17,7 @@ from typing import ClassVar
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.processes import begun
+from gitxexp.common.text import some
 from gitxexp.repository.operation import Changed, Repository, Step, Undoing
 from gitxexp.repository.repository import Project, Running
 from gitxexp.repository.unfinished import unfinished
@@ -75,6 +76,18 @@ def status(project: Project) -> Iterator[tuple[str, str]]:
             yield UNMERGED, field.split(" ", 10)[10]
 
 
+def refuse_dirty_submodules(project: Project) -> None:
+    """Raise XexpError naming the submodules with uncommitted changes: a commit here takes their commits,
+    and can never hold what is modified in them (git-status(1), Porcelain Format Version 2)."""
+    changed = (field.split(" ", 8) for field in project.at_top.fields(*CHANGES) if field[0] == "1")
+    dirty = [parts[8] for parts in changed if parts[2][0] == "S" and parts[2][2] == "M"]
+    if dirty:
+        raise XexpError(
+            f"submodules have uncommitted changes, which no commit here can hold: {some(dirty, 3)}",
+            f"commit them first: git -C {project.typed(dirty[0])} commit -a",
+        )
+
+
 def untracked(project: Project) -> list[str]:
     """Return the files that git neither tracks nor ignores; a folder of which it has nothing stands
     for its files, with a trailing slash."""
@@ -116,6 +129,8 @@ def commit(
     committed.
     """
     git = project.at_top
+    if everything:
+        refuse_dirty_submodules(project)
     if not verbatim:
         message = worded(project.config.tag_commit_message, message, version)
     branch, old = git.head()

@@ -7,16 +7,18 @@ from dataclasses import replace
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, XexpError
+from gitxexp.common.notes import note
 from gitxexp.common.text import some
 from gitxexp.repository import unproved
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
+from gitxexp.storage import paths
 from gitxexp.storage.dvc import pointers, proofs
 from gitxexp.storage.dvc import remote as dvc_remote
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.remote import MissingObject, PushReport, missing_on_remote, pushable
 from gitxexp.storage.dvc.repair import WorkTreeFiles, restore
-from gitxexp.storage.git import PushRejected, choose_remote
+from gitxexp.storage.git import Git, PushRejected, choose_remote
 from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Progress
 from gitxexp.workflows.artifacts.get import other_worktrees
@@ -156,6 +158,7 @@ def push(
     )
     if planned.git_remote is not None and planned.refs:
         _push_refs(project, planned, progress)
+        _note_submodules(project, [experiment.commit for experiment in planned.experiments])
     unproved.proved(project.state, (experiment.oid for experiment in planned.experiments))
     if report.complete:
         tags = [proofs.Proof(e.oid, e.name, e.oid) for e in planned.experiments]
@@ -164,6 +167,31 @@ def push(
     refs = planned.refs if planned.git_remote else ()
     checked = sum(map(_is_kept, planned.every))
     return Pushed(names, report, checked, planned.git_remote, refs, planned.believed)
+
+
+#: Commits whose submodules are looked at.
+_MOST = 20
+
+
+def _note_submodules(project: Project, commits: Sequence[str]) -> None:
+    """Note the submodules whose commit, as one of the newest of ``commits`` has it, is on no remote of
+    theirs: nobody else can check it out."""
+    top = project.places.top
+    if top is None or not (top / ".gitmodules").is_file():
+        return
+    for commit in commits[:_MOST]:
+        for link in project.at_top.ls_tree(commit, recursive=True):
+            if link.kind != "commit" or not paths.is_checked_out(link.path):
+                continue
+            source = top / paths.resolved(top, link.path)
+            git = Git(source, foreign=True)
+            if (
+                (source / ".git").exists()
+                and git.ok("cat-file", "-e", f"{link.oid}^{{commit}}")
+                and not git.lines("branch", "-r", "--contains", link.oid)
+            ):
+                fix = f"git -C {project.typed(link.path)} push"
+                note(f"commit {link.oid[:7]} of submodule {link.path} is on no remote of it: {fix}")
 
 
 def _refuse_conflicted(project: Project, commits: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import config as settings
 from gitxexp.repository import config_hash, prefetch
 from gitxexp.repository import version as versions
-from gitxexp.repository.commit import Changes
+from gitxexp.repository.commit import Changes, refuse_dirty_submodules
 from gitxexp.repository.numbers import Taken, taken, untagged
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tag_message import Payload
@@ -675,6 +675,8 @@ def _accepted(project: Project, changes: Changes, request: Request) -> tuple[str
             f"tracked files are modified, so no commit holds what ran:\n{names}{more}",
             "include them: git xexp tag -a, or commit or restore them first",
         )
+    if modified:
+        refuse_dirty_submodules(project)
     return modified
 
 

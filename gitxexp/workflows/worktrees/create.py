@@ -408,7 +408,8 @@ def _submodules(plan: WorktreePlan) -> str | None:
         try:
             git.raw(*fill)
         except GitError as error:
-            return f"the submodules were not filled: {error.message}"
+            why = " ".join(error.message.split())
+            return f"the submodules were not filled: {why}"
         return None
     command = f"git -C {shlex.quote(str(plan.path))} submodule update --init --recursive"
     return f"empty submodules: {some(names, 3)}; to fill them: {command}"

@@ -41,3 +41,21 @@ def test_submodules(tagged: Repo, tmp_path: Path) -> None:
     tagged.xexp("undo").good()
     assert (tree / "libs/lib/lib.py").read_text() == "two = 2\n"
     assert sub.git("log", "--format=%s") == "two\none"
+    # in the main work tree: what no commit can hold is not tagged, what nobody else has is said
+    here = Repo(tagged / "libs/lib")
+    here.write("lib.py", "three = 3\n")
+    for verb in (("tag", "-a"), ("tag", "-a", "--dry-run"), ("run", "-a", "--", "true")):
+        failed = tagged.xexp(*verb)
+        assert failed.code == 128 and failed.err.startswith(
+            "fatal: submodules have uncommitted changes, which no commit here can hold: libs/lib\n"
+            "hint: commit them first: git -C libs/lib commit -a\n"
+        )
+    here.commit("three")
+    tagged.xexp("tag", "-a").good()
+    run("git", "init", "-q", "--bare", "-b", "main", tmp_path / "origin.git", cwd=tmp_path).good()
+    tagged.git("remote", "add", "origin", str(tmp_path / "origin.git"))
+    said = f"note: commit {here.head[:7]} of submodule libs/lib is on no remote of it: git -C libs/lib push\n"
+    assert said in tagged.xexp("push").good().err
+    here.git("push", "-q", "origin", "HEAD:three")
+    tagged.xexp("tag", "-a").good()
+    assert "submodule" not in tagged.xexp("push").good().err
