@@ -229,7 +229,6 @@ def tables(draw: st.DrawFn, schema: Types, most_rows: int = 8) -> tuple[dict[str
     return {c: schema[c] for c in names}, [*few, *rows]
 
 
-def in_process(what: str, task: Any, more: Callable[[], Any] = lambda: None) -> str:
+def in_process(task: Any, more: Callable[[], Any] = lambda: None) -> str:
     """What the process that reads raw files would print."""
-    assert what == "read"
     return json.dumps(raw_pages.read(task, more))

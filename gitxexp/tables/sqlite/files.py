@@ -23,10 +23,24 @@ from gitxexp.common.sqlite import connect
 MAGIC = b"SQLite format 3\x00"
 SMALL = 8 << 20  #: up to this many bytes may be read through SQLite instead of from the file
 MINIMUM = (3, 37, 0)  #: STRICT
-_START = (
-    "import sys; sys.path.append(sys.argv.pop(1)); "
-    "from gitxexp.tables.sqlite.raw_pages import main; sys.exit(main(sys.argv[1:]))"
-)
+#: Programs of helper processes. They exit 3 with the system's error number and file on stderr. The first one
+#: imports nothing that Python has not loaded: that would take three times as long as to start it.
+_HEADERS = """
+import os, sys
+try:
+    for path in os.fsdecode(sys.stdin.buffer.read()).split("\\0"):
+        with open(path, "rb", 0) as file:
+            print(file.read(100).hex(), os.fstat(file.fileno()).st_size)
+except OSError as error:
+    print(error.errno or 5, error.filename or "", file=sys.stderr)
+    sys.exit(3)
+"""
+_READ = """
+import sys
+sys.path.append(sys.argv[1])
+from gitxexp.tables.sqlite.raw_pages import main
+sys.exit(main())
+"""
 
 
 @dataclass(frozen=True)
@@ -58,35 +72,39 @@ def is_sqlite(path: Path) -> bool:
     return True
 
 
-def _command(*arguments: str) -> list[str]:
-    """Return the command for ``gitxexp.tables.sqlite.raw_pages``, a process that starts quickly."""
-    return [sys.executable, "-I", "-S", "-c", _START, str(Path(__file__).parents[3]), *arguments]
-
-
-def child(what: str, task: object, more: Callable[[], object] = lambda: None) -> str:
-    """Return what the process printed. It begins with ``task``; what ``more`` returns comes after.
+def child(task: object, more: Callable[[], object] = lambda: None) -> str:
+    """Return what :mod:`gitxexp.tables.sqlite.raw_pages` prints in a process of its own. It begins with
+    ``task``; what ``more`` returns comes after.
 
     Raises OSError with the system's message if it cannot read.
     """
-    with subprocess.Popen(
-        _command(what), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True,
-    ) as process:  # fmt: skip
+    with _started(_READ, str(Path(__file__).parents[3])) as process:
         assert process.stdin is not None
         try:
             with suppress(BrokenPipeError):  # it says why
-                process.stdin.write(json.dumps(task) + "\n")
+                process.stdin.write(json.dumps(task).encode() + b"\n")
                 process.stdin.flush()
-            answer, said = process.communicate(json.dumps(more()))
+            return _answer(process, json.dumps(more()).encode())
         except BaseException:
             process.kill()
             raise
+
+
+def _started(program: str, *arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", program, *arguments],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def _answer(process: subprocess.Popen[bytes], sent: bytes) -> str:
+    answer, said = process.communicate(sent)
     if process.returncode == 3:
-        number, _, name = said.strip().partition(" ")
+        number, _, name = os.fsdecode(said).strip().partition(" ")
         raise OSError(int(number), os.strerror(int(number)), name)
     if process.returncode:
         raise OSError(errno.EIO, "a helper process failed")
-    return answer
+    return answer.decode()
 
 
 def read_headers(paths: Sequence[Path]) -> list[Header]:
@@ -104,10 +122,11 @@ def read_headers(paths: Sequence[Path]) -> list[Header]:
     found = {p: h for p in paths if (h := _small_header(p))}
     rest = [p for p in paths if p not in found]
     if rest:
-        with clear_errors("the input"):
-            raw = json.loads(child("headers", [str(p) for p in rest]))
-        for path, (text, size) in zip(rest, raw, strict=True):
-            found[path] = _parse(path, bytes.fromhex(text), size)
+        with clear_errors("the input"), _started(_HEADERS) as process:
+            lines = _answer(process, b"\0".join(map(os.fsencode, rest))).splitlines()
+        for path, line in zip(rest, lines, strict=True):
+            text, _, size = line.rpartition(" ")
+            found[path] = _parse(path, bytes.fromhex(text), int(size))
     return [found[p] for p in paths]
 
 

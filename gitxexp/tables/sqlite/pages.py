@@ -117,7 +117,7 @@ class Copies:
             prefixes.update(self._prefixes(held, searched))
             return [[p.word.hex() for p in shared] for shared in prefixes.values()]
 
-        answer = json.loads(child("read", task, words))
+        answer = json.loads(child(task, words))
         for pages, tables in zip(asked, answer["pairs"], strict=True):
             pair = int(str(pages["a"])), int(str(pages["b"]))
             self.found[pair] = {n: Apart(*parts) for n, parts in (tables or {}).items()}

@@ -1,6 +1,6 @@
-"""Raw database files, read and copied in a process of their own: ``headers`` and ``read``.
+"""Raw database files, read and copied in a process of their own.
 
-``read`` copies the first file (if there is an ``out``), and meanwhile compares pairs of files and
+:func:`read` copies the first file (if there is an ``out``), and meanwhile compares pairs of files and
 searches the first one for words. It prints for every pair, per rowid table, rowid ranges outside of
 which the rows are the same in both: those of the leaf pages that differ or, where that cannot be told
 from the pages alone, those found by :mod:`gitxexp.tables.sqlite.raw_rows`; nothing for a table that
@@ -24,7 +24,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 from itertools import zip_longest
-from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypedDict
@@ -438,20 +437,11 @@ def ranges(file: Pages, leaves: Leaves) -> Ranges:
     return found
 
 
-def header(path: str) -> tuple[str, int]:
-    """The first 100 bytes in hexadecimal, and the size of the file."""
-    with Path(path).open("rb") as file:
-        return file.read(100).hex(), os.fstat(file.fileno()).st_size
-
-
-def main(arguments: list[str]) -> int:
-    """Run ``headers`` or ``read``; exit 0, or 3 with the system's error number and file on stderr."""
+def main() -> int:
+    """Do what standard input asks for; exit 0, or 3 with the system's error number and file on stderr."""
     try:
-        if arguments[0] == "headers":
-            json.dump([header(path) for path in json.loads(sys.stdin.readline())], sys.stdout)
-        else:
-            task = json.loads(sys.stdin.readline())
-            json.dump(read(task, lambda: json.load(sys.stdin)), sys.stdout)
+        task = json.loads(sys.stdin.readline())
+        json.dump(read(task, lambda: json.load(sys.stdin)), sys.stdout)
     except OSError as error:
         print(error.errno or 5, error.filename or "", file=sys.stderr)
         return 3

@@ -98,7 +98,7 @@ def copy_file(source: Path, target: Path) -> Path:
     """Copy raw bytes in a process of its own."""
     create_private(target)
     are = [checked.identity_of(source)]
-    child("read", {"files": [str(source)], "are": are, "out": str(target), "pairs": []})
+    child({"files": [str(source)], "are": are, "out": str(target), "pairs": []})
     return target
 
 
