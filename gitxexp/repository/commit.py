@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -201,12 +201,24 @@ def _own_index(
 
 
 def stage(git: Git, paths: Sequence[str], env: dict[str, str] | None = None) -> None:
-    """Run ``git add`` on exactly these files, ignored or not."""
+    """Run ``git add`` on exactly these files, ignored or not, and outside of a sparse checkout, too."""
     if paths:
         git.raw(
-            "--literal-pathspecs", "add", "-f", "-A", "--pathspec-from-file=-", "--pathspec-file-nul",
+            "--literal-pathspecs", "add", "-f", "-A", "--sparse",
+            "--pathspec-from-file=-", "--pathspec-file-nul",
             stdin=encode("\0".join(paths)), env=env,
         )  # fmt: skip
+
+
+def save_left_out(project: Project, running: Running, paths: Iterable[str]) -> None:
+    """Record which of these files a sparse checkout leaves out: git forgets that as soon as the file is
+    there, and takes it for deleted once it is gone again."""
+    if not (project.places.git_dir / "info/sparse-checkout").exists():
+        return
+    entries = index_entries(project.at_top, list(dict.fromkeys(paths)))
+    left_out = {path: entry for path, entry in entries.items() if (entry or "").endswith(_LEFT_OUT)}
+    if left_out:
+        running.record(IndexChanged(str(project.top), dict(left_out)))
 
 
 def _follow(project: Project, running: Running, new: str) -> None:
@@ -252,19 +264,20 @@ def _put_entries(git: Git, entries: Mapping[str, str | None], digits: int) -> No
     anew. ``digits`` of an object's id: 64 with SHA-256."""
     if not entries:
         return
-    announced = [
-        path for path, entry in entries.items()
-        if entry and entry.endswith(_ANNOUNCED) and os.path.lexists(git.cwd / path)
-    ]  # fmt: skip
     nothing = f"0 {'0' * digits}"
-    plain = {path: (entry or nothing).removesuffix(_ANNOUNCED) for path, entry in entries.items()}
-    lines = (
-        f"{entry}\t{path}\0" for path, entry in (plain | dict.fromkeys(announced, nothing)).items()
-    )
+    marked = {mark: [p for p, entry in entries.items() if entry and entry.endswith(mark)]
+              for mark in (_ANNOUNCED, _LEFT_OUT)}  # fmt: skip
+    announced = [path for path in marked[_ANNOUNCED] if os.path.lexists(git.cwd / path)]
+    plain = {path: " ".join((entry or nothing).split(" ")[:2]) for path, entry in entries.items()}
+    plain |= dict.fromkeys(announced, nothing)
+    lines = (f"{entry}\t{path}\0" for path, entry in plain.items())
     git.raw("update-index", "-z", "--index-info", stdin=encode("".join(lines)))
     if announced:
         git.raw("--literal-pathspecs", "add", "-f", "-N", "--pathspec-from-file=-",
                 "--pathspec-file-nul", stdin=encode("\0".join(announced)))  # fmt: skip
+    if left_out := [path for path in marked[_LEFT_OUT] if not os.path.lexists(git.cwd / path)]:
+        names = encode("".join(f"{path}\0" for path in left_out))
+        git.raw("update-index", "--skip-worktree", "-z", "--stdin", stdin=names)
     git.call("update-index", "-q", "--refresh")
 
 
@@ -424,7 +437,7 @@ class RefMoved(Step):
 @dataclass(frozen=True, slots=True)
 class IndexChanged(Step):
     """Entries of a worktree's index: path → "mode oid", with " -N" behind it if the file was only
-    announced (``git add -N``), None if it has none."""
+    announced (``git add -N``), " -S" if a sparse checkout leaves it out, None if it has none."""
 
     kind: ClassVar[str] = "index"
 
@@ -453,7 +466,7 @@ class IndexChanged(Step):
             if now[path] != entry and (self.after is None or now[path] == self.after[path])
         }
         known = next(filter(None, (*now.values(), *restored.values())), "")
-        _put_entries(git, restored, len(known.partition(" ")[2]))
+        _put_entries(git, restored, len(" ".join(known.split(" ")[1:2])))
 
 
 def index_entries(git: Git, paths: list[str]) -> dict[str, str | None]:
@@ -471,7 +484,8 @@ def _entries(git: Git, paths: list[str]) -> tuple[dict[str, str], dict[str, str 
         meta, _, path = field.partition("\t")
         if path in found:
             letters[path], mode, oid, stage = meta.split(" ")
-            found[path] = f"{mode} {oid}" if stage == "0" else None
+            mark = _LEFT_OUT if letters[path] == "S" else ""
+            found[path] = f"{mode} {oid}{mark}" if stage == "0" else None
     for path in _announced(git, [path for path, entry in found.items() if _is_empty(entry)]):
         found[path] = f"{found[path]}{_ANNOUNCED}"
     return letters, found
@@ -479,6 +493,8 @@ def _entries(git: Git, paths: list[str]) -> tuple[dict[str, str], dict[str, str 
 
 #: Marks the entry of a file that ``git add -N`` announced, which has no content yet.
 _ANNOUNCED = " -N"
+#: Marks one that is not checked out (skip-worktree, git-update-index(1)).
+_LEFT_OUT = " -S"
 #: The id of an empty file, with SHA-1 and SHA-256.
 _EMPTY = ("e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
           "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813")  # fmt: skip

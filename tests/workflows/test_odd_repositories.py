@@ -142,3 +142,17 @@ def test_init_sets_up_a_clone_whose_results_are_pointers(set_up: Repo) -> None:
     done = set_up.xexp("init").good()
     assert "created merge and diff drivers" in done.out
     assert "note: not a SQLite or DuckDB database: " in done.err and "git lfs pull" in done.err
+
+
+def test_a_model_outside_of_a_sparse_checkout_is_tagged(tagged: Repo) -> None:
+    """Training writes it where git left out its pointer; undo leaves it out again."""
+    tagged.git("sparse-checkout", "set", "--no-cone", "/*", "!/models")
+    left_out = [line for line in tagged.git("ls-files", "-t").splitlines() if line[0] == "S"]
+    assert left_out
+    tagged.write("models/production/model.bin", b"another")
+    tagged.xexp("tag").good()
+    assert "models/production/model.bin.dvc" in tagged.git("show", "--name-only", "--format=")
+    tagged.xexp("undo").good()
+    assert tagged.git("status", "--porcelain") == ""
+    after = tagged.git("ls-files", "-t").splitlines()
+    assert [line for line in after if line[0] == "S"] == left_out

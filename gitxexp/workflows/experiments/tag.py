@@ -190,9 +190,14 @@ def _add(
         return replace(plan, changed=()), outputs, []
     names = [output.path for output in changed]
     with objects_noted(project, running, names) as noted:
-        for pointer in {output.pointer for output in changed}:
-            running.save_file(project.top / pointer)
-            running.save_file(project.top / PurePosixPath(pointer).parent / ".gitignore")
+        written = [
+            str(path)
+            for pointer in {output.pointer for output in changed}
+            for path in (PurePosixPath(pointer), PurePosixPath(pointer).parent / ".gitignore")
+        ]
+        repository_commit.save_left_out(project, running, written)
+        for path in written:
+            running.save_file(project.top / path)
         added = add(project.top, names, project.progress)
         noted += added.every
     every = [output for output in added.every if project.config.has(output.path)]
