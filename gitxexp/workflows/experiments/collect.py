@@ -95,7 +95,7 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
 
     Raises XexpError if the requested run is in no results database.
     """
-    run, notes = (None, []) if wanted.files_only else _choose(top, config, wanted)
+    run, beside, notes = (None, [], []) if wanted.files_only else _choose(top, config, wanted)
     before = None
     if not wanted.use_run:
         before, run = run, None
@@ -105,7 +105,7 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
     params = overlay(written, recorded)
     metrics = _file_metrics(top, config, wanted.unwritten | stale)
     if run is not None:
-        for other in _beside(top, config, wanted, run):  # the last writer counts most
+        for other in (*beside, *_beside(top, config, wanted, run)):  # the last writer counts most
             params = overlay(params, other.params)
             metrics = overlay(metrics, other.metrics)
         params = overlay(params, run.params)
@@ -235,18 +235,21 @@ def role_rules(config: Config) -> RoleRules:
     return RoleRules(globs, frozenset(params), frozenset(metrics))
 
 
-def _choose(top: Path, config: Config, wanted: Wanted) -> tuple[Run | None, list[str]]:
+def _choose(top: Path, config: Config, wanted: Wanted) -> tuple[Run | None, list[Run], list[str]]:
+    """Return the run that is asked for, or that wrote last; what it is in other databases, where that
+    is certain; and notes."""
     rules, table = role_rules(config), config.results_table or None
     if wanted.best:
         runs = all_runs(top, config)
         if wanted.among is not None:
             runs = [run for run in runs if run.id in wanted.among]
-        return _best(runs, wanted.best, maximize(config, wanted.best))
+        best, notes = _best(runs, wanted.best, maximize(config, wanted.best))
+        return best, [], notes
     if wanted.run:
         named = _named(all_runs(top, config), wanted.run, config)
         if any((part.table, part.run) in wanted.windows for part in named.parts):
             named = find_run(named.database, named.id, table, rules, wanted.windows)
-        return named, []
+        return named, [], []
     paths = _having_table(stores.sources(top, config), table)
     latest = [run for path in paths if (run := latest_run(path, table, rules))]
     if len(latest) > 1:
@@ -261,7 +264,31 @@ def _choose(top: Path, config: Config, wanted: Wanted) -> tuple[Run | None, list
             run = max(same, key=lambda one: len(trackers_runs.run_rows(one.database, table)))
     run = run or next(iter(latest), None)
     silent = [] if run else without_runs(top, config)
-    return run, [f"{name} has no table with {_NAME_IT}" for name in silent]
+    notes = [f"{name} has no table with {_NAME_IT}" for name in silent]
+    others = [one for one in latest if run and one.database != run.database and _together(one, run)]
+    beside = [one for one in others if run and one.id == run.id]
+    for one in others:
+        if one not in beside:
+            name = one.database.relative_to(top).as_posix()
+            notes.append(
+                f"{name} has run {one.id} of the same time, whose values are not taken: git xexp run"
+                " takes all that one command logs"
+            )
+    return run, beside, notes
+
+
+#: Seconds between the last rows of one run in two databases.
+_APART = 60
+
+
+def _together(one: Run, other: Run) -> bool:
+    """Whether two runs were active at the same time or, under one id, shortly after another."""
+    own, its = ([moment(run.started or run.ended), moment(run.ended)] for run in (one, other))
+    if any(time.rank < 2 for time in (*own, *its)):
+        return False
+    if own[0] <= its[1] and its[0] <= own[1]:
+        return True
+    return one.id == other.id and abs(own[1].seconds - its[1].seconds) < _APART
 
 
 def _beside(top: Path, config: Config, wanted: Wanted, run: Run) -> list[Run]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -521,14 +523,15 @@ def test_a_run_without_a_tag_waits_for_little(ready: Repo, tmp_path: Path) -> No
 
 #: Logs its parameters and rows to two databases, each with a run id of its own, as two trackers do.
 TWO = """
-import os, sqlite3, yaml
+import os, sqlite3, sys, yaml
 from datetime import datetime
 lr = yaml.safe_load(open("params.yaml"))["lr"]
 os.makedirs("two", exist_ok=True)
 for name, metric, value in (("first", "f1", lr / 2), ("second", "auc", lr / 4)):
     db = sqlite3.connect(f"two/{name}.db")
     db.execute(f"CREATE TABLE IF NOT EXISTS {name} (track_id TEXT, timestamp TEXT, lr REAL, {metric} REAL)")
-    db.execute(f"INSERT INTO {name} VALUES (?, ?, ?, ?)", (f"{name}-{lr}", str(datetime.now()), lr, value))
+    run = sys.argv[1] if sys.argv[1:] else f"{name}-{lr}"
+    db.execute(f"INSERT INTO {name} VALUES (?, ?, ?, ?)", (run, str(datetime.now()), lr, value))
     db.commit()
 """
 
@@ -549,3 +552,15 @@ def test_what_a_run_logs_to_two_databases_is_one_experiment(ready: Repo) -> None
     sweep = ("sweep", "-S", "lr=0.2", "-j", "1", "--metric", "f1", "--", sys.executable, "two.py")
     ready.xexp(*sweep).good()
     assert registered(ready)[0]["metrics"] == {"auc": 0.05, "f1": 0.1}
+    # without run it is one where both have the id, and told of where they only ran at one time
+    ready.python("two.py", "same").good()
+    ready.xexp("tag", "-a", "-m", "by hand").good()
+    metrics = ready.xexp("show", "--json").json()["metrics"]
+    assert (metrics["auc"], metrics["f1"]) == (0.025, 0.05)
+    with closing(sqlite3.connect(ready / "two/first.db")) as db, db:
+        rows = [(f"2090-01-0{day} 00:00:00", 0.4, 0.2) for day in (1, 3)]
+        db.executemany("INSERT INTO first VALUES ('long', ?, ?, ?)", rows)
+    with closing(sqlite3.connect(ready / "two/second.db")) as db, db:
+        db.execute("INSERT INTO second VALUES ('short', '2090-01-02 00:00:00', 0.4, 0.1)")
+    said = ready.xexp("tag", "-P", "lr=0.4", "--dry-run").err
+    assert "two/second.db has run short of the same time" in said
