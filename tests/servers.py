@@ -17,6 +17,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.helpers import Repo, run
 
 
@@ -80,6 +82,7 @@ def s3_server() -> Iterator[Server]:
         def log_request(self, *args: object) -> None:
             pass
 
+    _read_models_once()
     requests: list[str] = []
     app = DomainDispatcherApplication(create_backend_app)
 
@@ -103,6 +106,39 @@ def s3_server() -> Iterator[Server]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def _read_models_once() -> None:
+    """botocore reads its descriptions of services, megabytes of JSON, for each session again."""
+    from botocore.loaders import JSONFileLoader
+
+    if hasattr(JSONFileLoader, "known"):
+        return
+    read = JSONFileLoader.load_file
+    known = JSONFileLoader.known = {}
+
+    def load_file(loader: JSONFileLoader, path: str) -> Any:
+        if path not in known:
+            known[path] = read(loader, path)
+        return known[path]
+
+    JSONFileLoader.load_file = load_file
+
+
+@contextmanager
+def few_authorities(folder: Path) -> Iterator[None]:
+    """Clients read one certificate instead of all authorities, which takes each of them longer than
+    what it asks; the servers here have none."""
+    import certifi
+
+    whole = Path(certifi.where()).read_text("utf-8")
+    end = "-----END CERTIFICATE-----\n"
+    few = folder / "authorities.pem"
+    few.write_text(whole[whole.index("-----BEGIN") : whole.index(end) + len(end)], "utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("SSL_CERT_FILE", "AWS_CA_BUNDLE"):
+            patch.setenv(name, str(few))
+        yield
 
 
 def s3_client(endpoint: str) -> Any:

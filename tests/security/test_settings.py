@@ -177,6 +177,7 @@ OUTSIDE = [
 ]
 
 
+@pytest.mark.usefixtures("quick")  # git log -p starts the textconv driver for each database
 @pytest.mark.parametrize(("toml", "links"), OUTSIDE)
 def test_nothing_of_a_file_outside_is_recorded(
     ready: Repo, tmp_path: Path, toml: str, links: dict[str, str]

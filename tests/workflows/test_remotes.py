@@ -45,7 +45,7 @@ def server(
         "webdav": lambda: servers.webdav_server(folder),
         "http": lambda: servers.http_server(folder),
     }
-    with start[request.param]() as made:
+    with servers.few_authorities(folder.parent), start[request.param]() as made:
         yield made
 
 
