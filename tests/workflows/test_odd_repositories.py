@@ -156,3 +156,17 @@ def test_a_model_outside_of_a_sparse_checkout_is_tagged(tagged: Repo) -> None:
     assert tagged.git("status", "--porcelain") == ""
     after = tagged.git("ls-files", "-t").splitlines()
     assert [line for line in after if line[0] == "S"] == left_out
+
+
+def test_undo_in_a_bare_repository_of_what_a_worktree_did(tagged: Repo, tmp_path: Path) -> None:
+    tagged.git("clone", "-q", "--bare", ".", str(tmp_path / "bare.git"))
+    bare, tree = Repo(tmp_path / "bare.git"), Repo(tmp_path / "tree")
+    bare.git("worktree", "add", "-q", str(tree.path), "main")
+    tree.dvc("pull", "-q", "data/train.csv")
+    before = tree.head
+    tree.write("data/train.csv", "x,y\n1,1\n")
+    tree.xexp("tag").good()
+    assert "undone: tag e" in bare.xexp("undo").good().out
+    assert tree.head == before and tree.git("status", "--porcelain") == ""
+    bare.xexp("redo").good()
+    assert tree.head != before and tree.git("status", "--porcelain") == ""

@@ -372,7 +372,7 @@ def _peeled(git: Git, names: Iterable[str], kind: str) -> set[str]:
 
 def _in_trees(project: Project, trees: list[str]) -> set[bytes]:
     hashes: set[bytes] = set()
-    at_top = Git(project.top)
+    at_top = Git(project.commits.cwd)
     for start in range(0, len(trees), _AT_ONCE):
         hashes |= _grep(at_top, *trees[start : start + _AT_ONCE])
     return hashes
@@ -396,7 +396,7 @@ def _indexes(project: Project) -> list[Path]:
 
 
 def _in_index(project: Project, index: Path) -> set[bytes]:
-    git = Git(project.top, foreign=True)
+    git = Git(project.commits.cwd, foreign=True)
     return _grep(git, "--cached", env={"GIT_INDEX_FILE": str(index)})
 
 
@@ -430,8 +430,8 @@ def _members(project: Project, trees: list[Path], folders: list[str]) -> tuple[s
     lost = []
     names = {root.relative_to(tree).as_posix() for root in dvc_roots(project) for tree in trees
              if root.is_relative_to(tree)}  # fmt: skip
-    siblings = [tree for tree in trees if tree != project.top]
-    stores = Stores(Objects(project.top, lambda: siblings), Strategy.AUTO)
+    siblings = [tree for tree in trees if tree != project.places.top]
+    stores = Stores(Objects(project.store, lambda: siblings), Strategy.AUTO)
     places = [
         ("" if name == "." else name, legacy) for name in sorted(names) for legacy in (False, True)
     ]
