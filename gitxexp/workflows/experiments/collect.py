@@ -68,6 +68,7 @@ class Collected:
     notes: tuple[str, ...] = ()
     context: dict[str, Any] = field(default_factory=dict)  #: recorded, never compared
     roles: dict[str, Role] = field(default_factory=dict)  #: of the run's columns
+    beside: tuple[Run, ...] = ()  #: what the run is in other databases
 
     def comparable(self, before: Payload, config: Config) -> dict[str, Any]:
         """Return an experiment's parameters by today's roles and settings, including those that
@@ -105,7 +106,8 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
     params = overlay(written, recorded)
     metrics = _file_metrics(top, config, wanted.unwritten | stale)
     if run is not None:
-        for other in (*beside, *_beside(top, config, wanted, run)):  # the last writer counts most
+        beside += _beside(top, config, wanted, run)
+        for other in beside:  # the last writer counts most
             params = overlay(params, other.params)
             metrics = overlay(metrics, other.metrics)
         params = overlay(params, run.params)
@@ -130,7 +132,7 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
     remarks = (*absent, *notes, *_edited_since(recorded, written))
     source = run or before
     roles = source.roles if source else {}
-    return Collected(kept, numbers, run, remarks, _context(run), roles)
+    return Collected(kept, numbers, run, remarks, _context(run), roles, tuple(beside))
 
 
 def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -348,6 +350,12 @@ def is_number(value: Any) -> bool:
 
 #: Sections of a parameter file with settings of this program or notes: not parameters.
 _NO_PARAMS = ("experiment.version", "experiment.description", "merge.*", "sweep.*")
+
+
+def params_today(params: Mapping[str, Any], run: Run, config: Config) -> dict[str, Any]:
+    """Return those recorded parameters of a run that are parameters by today's roles and settings."""
+    found = kept_params(params, run.roles)
+    return {name: value for name, value in found.items() if not is_ignored(name, config)}
 
 
 def is_ignored(name: str, config: Config) -> bool:

@@ -14,6 +14,7 @@ from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment, Tags
 from gitxexp.repository.version import NamedVersion, parse
 from gitxexp.trackers import column_names
+from gitxexp.trackers.column_names import Role
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.explore import filters, rows
 from gitxexp.workflows.explore.rows import ColumnName, ColumnNames, Row
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from gitxexp.repository.tag_message import Payload
     from gitxexp.workflows.runs.record import RunRecord
 
+#: The roles that a recorded metric may have today: None is that of what is in a file only.
+_MEASURED = (Role.METRIC, None)
 #: Default number of parameter columns in a listing.
 _MOST_PARAMS = 6
 
@@ -195,10 +198,13 @@ def _runs(project: Project, known: Sequence[Experiment], newest: int | None = No
             by_run.setdefault(found, []).append(one)
     by_version = {e.name: e for e in known}
     runs = []
-    seen = set()
+    seen, listed = set[str](), set[str]()
     relative = cache(partial(_relative, project))
     for run in collect.all_runs(project.top, project.config, newest):
         own = by_run.get(run.id, [])
+        if len(own) == 1 and own[0].is_one and own[0].id in listed:
+            continue  # what another tracker has of the same run
+        listed |= {one.id for one in own}
         if len(own) > 1:  # keep each run's own: the rows belong to several
             continue
         experiment = tagged.get(run.id) or by_hand.get(run.declared_version or "")
@@ -219,8 +225,9 @@ def _runs(project: Project, known: Sequence[Experiment], newest: int | None = No
         seen |= {part.run for part in run.parts} | {run.id}
         params, metrics = run.params, run.metrics
         if said := _said(own, tagged.get(run.id)):  # also what is in files only
-            params = collect.overlay(said.params, params)
-            metrics = collect.overlay(said.metrics, metrics)
+            params = collect.overlay(collect.params_today(said.params, run, project.config), params)
+            measured = {n: v for n, v in said.metrics.items() if run.roles.get(n) in _MEASURED}
+            metrics = collect.overlay(measured, metrics)
         runs.append(Row(params, metrics, experiment, fields, run))
     for one in records:
         if not seen.intersection(found.run for found in one.tables):

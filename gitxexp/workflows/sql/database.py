@@ -335,8 +335,22 @@ class Database:
         return entries
 
     def _explained(self, script: str = "") -> AbstractContextManager[None]:
-        known = Known(lambda: self.catalog.names(), self._columns, lambda: self.catalog.views())
+        known = Known(
+            lambda: self.catalog.names(),
+            self._columns,
+            lambda: self.catalog.views(),
+            self._shadowed,
+        )
         return explained(known, script)
+
+    def _shadowed(self) -> list[str]:
+        """The tables of the results whose names are those of records that the statements name."""
+        from gitxexp.workflows.sql.catalog import Catalog  # late, as the catalog
+
+        named = {name for name in RECORDS if quote(name) in self._views}
+        with Session(0) as session:  # this one may not open files any more
+            shown = Catalog(self.project, session).shown().items()
+        return [name for name, place in shown if place.table.lower() in named]
 
     def _columns(self) -> list[str]:
         """The columns of every table that the statements name, including unread ones."""

@@ -25,6 +25,7 @@ class Known:
     tables: Names
     columns: Names = list
     views: Names = list
+    shadowed: Names = list  #: FILE.TABLE of each whose plain name the statement uses for another
 
 
 _ALLOW = "--allow-files reads any file of this machine"
@@ -116,7 +117,10 @@ def mistake(said: str, known: Known, script: str = "") -> UsageError:
         first = f"there is no function '{function[1]}'"
     elif not first[1:2].isupper():  # a keyword
         first = f"{first[:1].lower()}{first[1:]}"
-    return UsageError(f"{_plain(first)}{shown}", _hint(said, first, place, known.columns))
+    hint = _hint(said, first, place, known.columns)
+    if "there is no column" in _plain(first) and (others := known.shadowed()):
+        hint = "\n".join(filter(None, [f"the results have a table {others[0]}, too", hint]))
+    return UsageError(f"{_plain(first)}{shown}", hint)
 
 
 def _plain(first: str) -> str:

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 #: Read-only statements (duckdb.StatementType).
 _READS = ("SELECT", "EXPLAIN", "MULTI")  # MULTI is what PIVOT becomes
+#: What to do instead of a statement that is refused.
+_INSTEAD = {
+    **dict.fromkeys(
+        ("COPY", "EXPORT", "CREATE", "INSERT"),
+        "a result goes to a file with --parquet FILE, or --csv > FILE",
+    ),
+    "ATTACH": 'a database of the project is a schema: FROM "FILE".TABLE',
+}
 _EXPLAIN = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/)*EXPLAIN(\s+ANALYZE)?\b", re.I | re.S)
 _WORD = re.compile(r'"((?:[^"]|"")+)"|\'((?:[^\']|\'\')*)\'|([\w.]+)')
 _ALL_VERSIONS = "all_versions"
@@ -70,10 +78,7 @@ def parse(session: Session, script: str) -> list[Statement]:
         kind = each.type.name
         if kind not in _READS:
             word = each.query.split(None, 1)[0].upper() if each.query.split() else kind
-            raise UsageError(
-                f"{word} is refused: sql only reads",
-                "a result goes to a file with --parquet FILE, or --csv > FILE",
-            )
+            raise UsageError(f"{word} is refused: sql only reads", _INSTEAD.get(word))
         statements.append(_statement(session, each.query))
     return statements
 

@@ -30,6 +30,7 @@ from gitxexp.workflows.experiments.collect import Collected, Wanted
 from gitxexp.workflows.runs import parameters
 from gitxexp.workflows.runs.environment import RunContext, environment, words
 from gitxexp.workflows.runs.execute import Execution, execute, processes_of
+from gitxexp.workflows.runs.record import RowsFound
 from gitxexp.workflows.sweeps.pool import Differences, Tree, stat_of
 
 #: Bytes of the end of a log stored with the outcome.
@@ -96,11 +97,13 @@ class Outcome:
     table: str = ""
     rows: int = 0
     notes: tuple[str, ...] = ()
+    beside: tuple[RowsFound, ...] = ()  #: what other trackers logged of it
 
     def without_rows(self, why: str) -> Outcome:
         """Return the outcome with its results databases only kept as files, because of ``why``."""
         kept = tuple(replace(k, role="output") if k.role == "results" else k for k in self.kept)
-        return replace(self, kept=kept, tracker_run="", rows=0, notes=(*self.notes, why))
+        return replace(self, kept=kept, tracker_run="", rows=0, beside=(),
+                       notes=(*self.notes, why))  # fmt: skip
 
     @classmethod
     def load(cls, folder: Path) -> Outcome | None:
@@ -114,7 +117,9 @@ class Outcome:
     def of(cls, data: Mapping[str, Any]) -> Outcome:
         """The outcome that :meth:`as_dict` gave."""
         kept = tuple(Kept(**item) for item in data.get("kept", ()))
-        return cls(**{**data, "kept": kept, "notes": tuple(data.get("notes", ()))})
+        beside = tuple(RowsFound(**item) for item in data.get("beside", ()))
+        more = {"kept": kept, "beside": beside, "notes": tuple(data.get("notes", ()))}
+        return cls(**{**data, **more})
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
@@ -236,6 +241,11 @@ def _left(job: Job, tree: Tree, done: Execution) -> Outcome:
         its.table if its else "",
         its.rows if its else 0,
         tuple(notes),
+        tuple(
+            RowsFound(os.path.relpath(other.database, tree.top), part.table, part.run, part.rows)
+            for other in collected.beside
+            for part in other.parts
+        ),
     )
 
 

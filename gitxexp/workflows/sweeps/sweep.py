@@ -574,7 +574,7 @@ class _Coordinator:
             outputs=kept,
             kept=kept,
             log=outcome.log_hash,
-            tables=(found,) if outcome.tracker_run else (),
+            tables=(*outcome.beside, found) if outcome.tracker_run else (),
             sweep=self.plan.id,
             note="; ".join(outcome.notes),
             **self.who,

@@ -148,6 +148,13 @@ def test_two_databases_with_one_table(tagged: Repo) -> None:
     )
     for name in ("second.predictions", '"second.predictions"', "Second.predictions"):
         tagged.xexp("sql", f"SELECT f1 FROM {name}").good()
+    with duckdb.connect(str(tagged / "results/third.duckdb")) as third:
+        third.execute("CREATE TABLE runs (f1 REAL)")
+    config.write_text(
+        config.read_text().replace('second.db"', 'second.db", "results/third.duckdb"')
+    )
+    ours = tagged.xexp("sql", "SELECT f1 FROM runs").err
+    assert "hint: the results have a table third.runs, too" in ours, ours
     wrong = tagged.xexp("sql", 'FROM "second.predictons"').err
     assert "there is no table 'second.predictons'" in wrong and "mean second.predictions" in wrong
     both = tagged.xexp("sql", "SELECT f1 FROM predictions")
