@@ -82,12 +82,12 @@ def test_it_is_a_sequence_that_is_chosen_from(project: gitxexp.Repository) -> No
         none.compare()
 
 
-def test_it_prints_well(project: gitxexp.Repository, repo: Repo, clock: Clock) -> None:
+def test_it_prints_well(project: gitxexp.Repository, with_three: Repo, clock: Clock) -> None:
     assert [line.split("  ")[0] for line in repr(project.experiments()).splitlines()] == [
         "version", "e1.0.0", "e0.2.0", "e0.1.0"]  # fmt: skip
     assert " 0.0001  0.9*   0.4*  aaaaaa  lower rate" in repr(project.experiments()[1:])
     hostile = "<script>alert(1)</script>"
-    experiments.tag(repo, clock, "e1.1.0", {"model": hostile, "a<b": 1}, {"f&1": 0.5, "f1": 1},
+    experiments.tag(with_three, clock, "e1.1.0", {"model": hostile, "a<b": 1}, {"f&1": 0.5, "f1": 1},
                     text="<img src=x onerror=alert(1)>", labels=("<b>",))  # fmt: skip
     found = Tags(project.experiments()._repr_html_())
     assert {*found.seen} == {"table", "thead", "tbody", "tr", "th", "td", "b"}

@@ -198,13 +198,10 @@ def _runs(project: Project, known: Sequence[Experiment], newest: int | None = No
             by_run.setdefault(found, []).append(one)
     by_version = {e.name: e for e in known}
     runs = []
-    seen, listed = set[str](), set[str]()
+    seen = set()
     relative = cache(partial(_relative, project))
     for run in collect.all_runs(project.top, project.config, newest):
         own = by_run.get(run.id, [])
-        if len(own) == 1 and own[0].is_one and own[0].id in listed:
-            continue  # what another tracker has of the same run
-        listed |= {one.id for one in own}
         if len(own) > 1:  # keep each run's own: the rows belong to several
             continue
         experiment = tagged.get(run.id) or by_hand.get(run.declared_version or "")

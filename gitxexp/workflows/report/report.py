@@ -164,11 +164,16 @@ def _production(project: Project) -> list[Promotion]:
 
 
 def _runs(project: Project, experiments: Sequence[Row]) -> list[Row]:
-    """Return all tracked runs, if there are more of them than experiments."""
+    """Return all tracked runs, if there are more of them than experiments. What several trackers
+    logged of one run, with all of its values, is one."""
     if project.places.top is None:  # runs are in the results of a work tree
         return list(experiments)
-    found = query.list_experiments(project, query.Query(runs=True)).rows
-    return list(found if len(found) > len(experiments) else experiments)
+    found: dict[object, Row] = {}
+    for at, row in enumerate(query.list_experiments(project, query.Query(runs=True)).rows):
+        record = row.field("record")
+        same = (record, str(row.params), str(row.metrics)) if record else at
+        found.setdefault(same, row)
+    return list(found.values() if len(found) > len(experiments) else experiments)
 
 
 def importances(
