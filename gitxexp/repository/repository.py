@@ -159,7 +159,7 @@ class Project:
             return self.places.top
         import shlex  # only for an error
 
-        if self.git.text("rev-parse", "--is-bare-repository") == "false":
+        if not self._is_bare:
             raise XexpError(
                 "this operation must be run in a work tree", f"cd {shlex.quote(str(self.main_top))}"
             )
@@ -167,6 +167,10 @@ class Project:
             "this is a bare repository: it has no files to work with",
             "use a clone of it, or a worktree: git worktree add PATH",
         )
+
+    @cached_property
+    def _is_bare(self) -> bool:
+        return self.git.text("rev-parse", "--is-bare-repository") == "true"
 
     @cached_property
     def main_top(self) -> Path:
@@ -197,9 +201,9 @@ class Project:
     @cached_property
     def store(self) -> Path:
         """The folder whose DVC settings name the caches and remotes: the top of the work tree, or in a
-        bare repository a folder of its own that has those of HEAD."""
-        if self.places.top is not None:
-            return self.places.top
+        bare repository a folder of its own that has those of HEAD. Raises XexpError inside ``.git``."""
+        if self.places.top is not None or not self._is_bare:
+            return self.top
         from gitxexp.storage.dvc.bare import settings_folder
 
         return settings_folder(self.git, self.state / "bare")

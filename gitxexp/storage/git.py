@@ -65,8 +65,6 @@ UNTRACKED = ("ls-files", "-z", "--others", "--exclude-standard")
 CHANGES = ("status", "--porcelain=v2", "-z", "--no-renames", "-unormal")
 #: Our own keys and those of git that we obey, for :meth:`Git.config`: one process reads them all.
 SETTINGS = r"^(xexp\..*|merge\.xexp\.driver|advice\.xexp|color\.(xexp|ui))$"
-#: A read must never take index.lock from the user.
-_GIT = ("git", "--no-optional-locks")
 #: Objects requested from git at a time.
 _BATCH = 4096
 OLDEST = "2.34"  #: retried without options that this git lacks
@@ -203,14 +201,16 @@ class Git:
 
     def __init__(self, cwd: Path | str, *, foreign: bool = False) -> None:
         self.cwd = Path(cwd)
-        self._env: dict[str, str] | None = None  #: None: that of this process, which costs nothing
+        self._env = dict(os.environ)
+        self._env["GIT_OPTIONAL_LOCKS"] = "0"  # a read must never take index.lock from the user
         if foreign:
             self._reads = False
-            self._env = {k: value for k, value in os.environ.items() if k not in LOCAL_ENV}
+            for name in LOCAL_ENV:
+                self._env.pop(name, None)
 
     def environment(self) -> dict[str, str]:
         """Return the environment that git runs in."""
-        return dict(os.environ) if self._env is None else dict(self._env)
+        return dict(self._env)
 
     def raw(
         self,
@@ -280,9 +280,9 @@ class Git:
         """Return a new process; ``fed``: it reads its standard input."""
         try:
             return subprocess.Popen(
-                [*_GIT, *_settled(args), *args],
+                ["git", *_settled(args), *args],
                 cwd=self.cwd,
-                env=self._env if env is None else self.environment() | dict(env),
+                env=self._env if env is None else self._env | dict(env),
                 stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -436,7 +436,7 @@ class Git:
                 fed.write(encode("\n".join(names[at : at + _BATCH]) + "\n"))
                 fed.seek(0)
                 process = subprocess.Popen(
-                    [*_GIT, *args], cwd=self.cwd, env=self._env, stdin=fed, stdout=out,
+                    ["git", *args], cwd=self.cwd, env=self._env, stdin=fed, stdout=out,
                     stderr=subprocess.DEVNULL,
                 )  # fmt: skip
             return process, out

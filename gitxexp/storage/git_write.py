@@ -40,7 +40,7 @@ class GitWriter(Git):
 
     def __init__(self, git: Git) -> None:
         self.cwd = git.cwd
-        self._env = git.environment() | {"GIT_OPTIONAL_LOCKS": "0"}
+        self._env = git.environment()
 
     def _start(
         self, args: Sequence[str], fed: bool = False, env: Mapping[str, str] | None = None
