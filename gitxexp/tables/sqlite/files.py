@@ -23,24 +23,26 @@ from gitxexp.common.sqlite import connect
 MAGIC = b"SQLite format 3\x00"
 SMALL = 8 << 20  #: up to this many bytes may be read through SQLite instead of from the file
 MINIMUM = (3, 37, 0)  #: STRICT
-#: Programs of helper processes. They exit 3 with the system's error number and file on stderr. The first one
-#: imports nothing that Python has not loaded: that would take three times as long as to start it.
-_HEADERS = """
+#: A helper process. It exits 3 with the system's error number and file on standard error.
+_HELPER = """
 import os, sys
 try:
-    for path in os.fsdecode(sys.stdin.buffer.read()).split("\\0"):
-        with open(path, "rb", 0) as file:
-            print(file.read(100).hex(), os.fstat(file.fileno()).st_size)
+    {}
 except OSError as error:
     print(error.errno or 5, error.filename or "", file=sys.stderr)
     sys.exit(3)
 """
-_READ = """
-import sys
-sys.path.append(sys.argv[1])
-from gitxexp.tables.sqlite.raw_pages import main
-sys.exit(main())
-"""
+#: It imports nothing that Python has not loaded: that would take three times as long as to start it.
+_HEADERS = _HELPER.format('''
+    for path in os.fsdecode(sys.stdin.buffer.read()).split("\\0"):
+        with open(path, "rb", 0) as file:
+            print(file.read(100).hex(), os.fstat(file.fileno()).st_size)
+'''.strip())  # fmt: skip
+_READ = _HELPER.format('''
+    sys.path.append(sys.argv[1])
+    from gitxexp.tables.sqlite.raw_pages import main
+    main()
+'''.strip())  # fmt: skip
 
 
 @dataclass(frozen=True)
