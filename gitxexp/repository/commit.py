@@ -194,9 +194,8 @@ def _own_index(
     git.raw("read-tree", "-i", "-m", "HEAD", env=env)  # -i: a file staged and changed again is fine
     stage(git, paths, env)  # before -u removes deleted ones, which then match no path
     if everything:
-        place = project.config.place
-        others = [f":(exclude,literal){folder}" for folder in (place.others if place else ())]
-        git.raw("add", "-u", "--", ".", *others, env=env)
+        modified = git.fields("diff-files", "--name-only", "-z", env=env)
+        stage(git, [path for path in modified if project.config.has(path)], env)
     return own
 
 

@@ -64,24 +64,27 @@ class ProjectFolder:
 
     def __init__(self, top: Path, folder: str) -> None:
         self.top, self.folder = top, folder
-
-    @cached_property
-    def others(self) -> tuple[str, ...]:
-        """The folders of other projects, except those that contain this one."""
-        return tuple(
-            other for other in folders(self.top) if not f"{self.folder}/".startswith(f"{other}/")
-        )
+        self._nearest: dict[str, str] = {"": ""}  #: of each folder, the project that contains it
 
     def other_of(self, pattern: str) -> str:
         """The folder of the other project that has a file, or all that a glob matches; "" for none.
-        Only the folders above are looked at: no process is needed."""
-        above = re.split(r"[*?\[]", pattern, maxsplit=1)[0].rpartition("/")[0]
-        other = folder_of(self.top, above)
-        return "" if f"{self.folder}/".startswith(f"{other}/") else other
+        Only the folders above are looked at: no process is needed, and git need not track them."""
+        return self._other(re.split(r"[*?\[]", pattern, maxsplit=1)[0])
 
     def has(self, path: str) -> bool:
-        """Whether a file, by its path from the top, belongs to the project."""
-        return not any(path == other or path.startswith(f"{other}/") for other in self.others)
+        """Whether a file, by its path from the top, or a folder, with a slash at its end, belongs to
+        the project."""
+        return not self._other(path)
+
+    def _other(self, path: str) -> str:
+        nearest = self._project_of(path.rpartition("/")[0].strip("/"))
+        return "" if f"{self.folder}/".startswith(f"{nearest}/") else nearest
+
+    def _project_of(self, folder: str) -> str:
+        if folder not in self._nearest:
+            own = has_prefix(self.top, folder)
+            self._nearest[folder] = folder if own else self._project_of(posixpath.dirname(folder))
+        return self._nearest[folder]
 
 
 def folders(top: Path) -> list[str]:

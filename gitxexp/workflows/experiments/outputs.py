@@ -225,7 +225,7 @@ class Untracked:
 
 def untracked(project: Project) -> Untracked:
     """Return untracked data, models and results of an experiment. Ignored files are left out."""
-    listed = [path for path in commit.untracked(project) if project.config.has(path.rstrip("/"))]
+    listed = [path for path in commit.untracked(project) if project.config.has(path)]
     found = _databases(project, listed)
     known = {path.relative_to(project.top).as_posix() for path in found}
     pointed = _pointed(project) if listed else ()

@@ -116,7 +116,7 @@ def find_jobs(
     for name in given[finder.first_is_target(given) :]:
         finder.add(find_sources(project, name))
     if not finder.incoming and not finder.models:
-        raise _nothing(names, selection)
+        raise _nothing(project, names, selection, finder.elsewhere)
     jobs = []
     notes = list(finder.notes)
     section, file = params_section(project.top, project.config)
@@ -131,11 +131,15 @@ def find_jobs(
     return MergeInputs(tuple(jobs), tuple(finder.models), tuple(notes))
 
 
-def _nothing(names: Sequence[str], selection: Selection) -> NoAnswer:
+def _nothing(
+    project: Project, names: Sequence[str], selection: Selection, elsewhere: str
+) -> NoAnswer:
     what = f" ({', '.join(selection.only)})" if selection.only else ""
     return NoAnswer(
         f"{', '.join(names)}: no results database or data file to merge{what}",
-        "name what is to be merged: [results] databases in .xexp/config.toml, or --only PATH",
+        f"for those of the project there: cd {project.typed(elsewhere)}"
+        if elsewhere
+        else "name what is to be merged: [results] databases in .xexp/config.toml, or --only PATH",
     )
 
 
@@ -149,6 +153,7 @@ class _InputFinder:
         self.models: list[IncomingFile] = []
         self.notes: list[str] = []
         self.into = ""  #: the target of plain files, if the first of them is the target
+        self.elsewhere = ""  #: the folder of another project that has rows
 
     def first_is_target(self, names: Sequence[str]) -> int:
         """Return 1 if the first of several files is a results database of this project, else 0.
@@ -180,7 +185,11 @@ class _InputFinder:
                 IncomingFile(source, file) for file in source.files
             )
             return
+        place = self.project.config.place
         for artifact in mergeable_files(self.project, source):
+            if place is not None and not place.has(artifact.path):  # it has rules of its own
+                self.elsewhere = place.other_of(artifact.path)
+                continue
             if artifact.role is Role.MODEL:
                 self.add_models(source, artifact)
             if not self.selection.takes(artifact.path, artifact.role):

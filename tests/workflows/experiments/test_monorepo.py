@@ -191,6 +191,46 @@ def test_a_project_takes_no_version_and_no_prefix_of_another(projects: Repo) -> 
     assert "needs [tag] prefix" in xexp_inside("list", cwd=tagger).err
 
 
+def log(path: Path, run_id: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE IF NOT EXISTS events (track_id TEXT PRIMARY KEY, f1 REAL)")
+        db.execute("INSERT INTO events VALUES (?, 0.5)", (run_id,))
+
+
+def test_merge_takes_the_rows_of_the_own_project(projects: Repo) -> None:
+    """The other has rules and keys of its own."""
+    for branch in ("main", "side"):
+        for name in ("ranker", "tagger"):
+            log(projects / name / "results/runs.db", f"{name} on {branch}")
+            dvc_inside("add", "-q", "results/runs.db", cwd=projects / name).good()
+        projects.commit(f"runs on {branch}")
+        projects.git("checkout", "-q", "-B", "side")
+    projects.git("checkout", "-q", "main")
+    for name in ("ranker", "tagger"):
+        dvc_inside("checkout", "-q", cwd=projects / name).good()
+    tagger = projects / "tagger"
+    merged = xexp_inside("merge", "side", "--json", cwd=tagger).good().json()
+    assert [each["path"] for each in merged["artifacts"]] == ["tagger/results/runs.db"]
+    assert projects.git("status", "--porcelain").split() == [
+        "M", ".xexp/registry.db", "M", "tagger/results/runs.db.dvc"
+    ]  # fmt: skip
+    refused = xexp_inside("merge", "side", "--only", "ranker/results/runs.db", cwd=tagger)
+    assert refused.code == 1 and "for those of the project there: cd ../ranker" in refused.err
+
+
+def test_a_project_whose_settings_git_does_not_track_yet(set_up: Repo) -> None:
+    log(set_up / "ranker/results/runs.db", "of-the-ranker")
+    set_up.commit("before")
+    (set_up / ".xexp/config.toml").write_text("")
+    set_up.write("ranker/.xexp/config.toml", '[tag]\nprefix = "ranker/"\n')
+    assert "of-the-ranker" not in set_up.xexp("explore", "list", "--runs").good().out
+    log(set_up / "ranker/results/runs.db", "another")
+    set_up.write("train.py", "print(2)\n")
+    set_up.xexp("tag", "-a").good()
+    assert set_up.git("diff", "HEAD", "--name-only") == "ranker/results/runs.db"
+
+
 def test_completion_knows_the_prefix(projects: Repo) -> None:
     for name in ("ranker/e0.1.0", "tagger/e0.1.0", "tagger/e0.2.0", "tagger/exp-wide-v1", "e9.0.0"):
         projects.git("tag", "-a", "-m", "one", name)
