@@ -56,6 +56,25 @@ def collated(table: Aligned) -> bool:
     return any("COLLATE" in side.table.ddl.upper() for side in sides)
 
 
+def compared(table: Aligned, name: str, one: str, other: str) -> list[tuple[str, str]]:
+    """Pairs of expressions, all equal if two values of the column ``name`` are; those after the first
+    distinguish values that SQL treats as equal."""
+    found = [(one, other)]
+    for mark in marks({name: table.columns[name]}, collated(table)):
+        found.append((mark.replace(quote(name), one), mark.replace(quote(name), other)))
+    return found
+
+
+def unlike(table: Aligned, name: str, one: str, other: str) -> list[str]:
+    """Tests of which one holds if two values of the column ``name`` differ."""
+    return [f"{a} IS DISTINCT FROM {b}" for a, b in compared(table, name, one, other)]
+
+
+def alike(table: Aligned, name: str, one: str, other: str) -> list[str]:
+    """Tests that all hold if two values of the column ``name`` are the same."""
+    return [f"{a} IS NOT DISTINCT FROM {b}" for a, b in compared(table, name, one, other)]
+
+
 def listed(names: Sequence[str]) -> str:
     """The names as a quoted select list."""
     return ", ".join(map(quote, names))

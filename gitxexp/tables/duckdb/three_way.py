@@ -16,6 +16,7 @@ from gitxexp.tables.duckdb.partition import by_label, in_parts
 from gitxexp.tables.duckdb.rows import (
     SHOWN,
     Outcome,
+    alike,
     collated,
     conflicts_of,
     count,
@@ -131,12 +132,11 @@ def _removals(session: Session, table: Aligned, loose: str) -> str:
     """Drop the last of our equal rows first."""
     if table.ours is None or not count(session, f"SELECT 1 FROM {loose} WHERE xexp_delta < 0"):
         return session.keep("drop", f"SELECT 0::BIGINT AS {ROW} WHERE false")
-    same = [f"mine.{quote(c)} IS NOT DISTINCT FROM gone.{quote(c)}" for c in table.names]
-    for column, kind in table.columns.items():
-        for mark in marks({column: kind}, collated(table)):
-            cell = quote(column)
-            sides = [mark.replace(cell, f"{side}.{cell}") for side in ("mine", "gone")]
-            same.append(f"{sides[0]} IS NOT DISTINCT FROM {sides[1]}")
+    same = [
+        test
+        for c in table.names
+        for test in alike(table, c, f"mine.{quote(c)}", f"gone.{quote(c)}")
+    ]
     return session.keep(
         "drop",
         f"SELECT {ROW} FROM (SELECT mine.{ROW}, gone.xexp_delta, row_number() OVER "
@@ -201,12 +201,7 @@ class Pivot:
         return [name for name in self.table.columns if name not in self.key]
 
     def _same(self, name: str, one: str, other: str) -> str:
-        cell = quote(name)
-        tests = [f"{one} IS NOT DISTINCT FROM {other}"]
-        for mark in marks({name: self.table.columns[name]}, collated(self.table)):
-            sides = (mark.replace(cell, one), mark.replace(cell, other))
-            tests.append(f"{sides[0]} IS NOT DISTINCT FROM {sides[1]}")
-        return f"({' AND '.join(tests)})"
+        return f"({' AND '.join(alike(self.table, name, one, other))})"
 
     def _wide(self) -> str:
         """One row per key: b0…, o0…, t0… cells, hb/ho/ht presence, v0… result, x0… conflict."""

@@ -25,6 +25,7 @@ from gitxexp.tables.duckdb.rows import (
     missing_rows,
     positioned,
     shared,
+    unlike,
 )
 from gitxexp.tables.duckdb.session import Session, quote
 from gitxexp.tables.duckdb.stamps import restamped
@@ -210,7 +211,7 @@ def _changed(work: _Keyed, skip_bad: bool) -> tuple[str, int]:
     """Return a table of our changed rows, and how many of them were only filled."""
     differs = ["false"]
     for index, name in enumerate(work.cells):
-        differs += _unlike(work, name, f"groups.v{index}", f"mine.{quote(name)}")
+        differs += unlike(work.table, name, f"groups.v{index}", f"mine.{quote(name)}")
     same = " AND ".join(f"groups.{quote(k)} = mine.{quote(k)}" for k in work.key)
     table = work.session.keep(
         "change",
@@ -222,15 +223,6 @@ def _changed(work: _Keyed, skip_bad: bool) -> tuple[str, int]:
         f"SELECT count(*), count(*) FILTER (NOT xexp_bad) FROM {table}"
     )[0]
     return (table if total else ""), filled
-
-
-def _unlike(work: _Keyed, name: str, one: str, other: str) -> list[str]:
-    """Tests of which one holds if two values of the column ``name`` differ."""
-    tests = [f"{one} IS DISTINCT FROM {other}"]
-    for mark in marks({name: work.table.columns[name]}, collated(work.table)):
-        first, second = (mark.replace(quote(name), value) for value in (one, other))
-        tests.append(f"{first} IS DISTINCT FROM {second}")
-    return tests
 
 
 @dataclass(frozen=True)
@@ -254,7 +246,7 @@ def _one_by_one(work: _Keyed, apart: bool) -> _Met:
         cell, was = quote(name), f"h{index}"
         value = f"{'last' if last else 'first'}_value({cell}{' IGNORE NULLS' if fill else ''})"
         held.append(f", {value} OVER {before} AS {was}")
-        differs = f"({' OR '.join(_unlike(work, name, was, cell))})"
+        differs = f"({' OR '.join(unlike(work.table, name, was, cell))})"
         known = f"{was} IS NOT NULL AND {cell} IS NOT NULL AND " if fill else ""
         clash.append(known + differs)
         gap.append(f"{was} IS NULL AND {cell} IS NOT NULL")
@@ -293,7 +285,7 @@ def _same_rows(work: _Keyed, side: int) -> str:
     same = " AND ".join(f"groups.{quote(k)} = rows.{quote(k)}" for k in work.key)
     differs = ["groups.xexp_bad"]
     for index, name in enumerate(work.cells):
-        differs += _unlike(work, name, f"groups.v{index}", f"rows.{quote(name)}")
+        differs += unlike(work.table, name, f"groups.v{index}", f"rows.{quote(name)}")
     return (
         f"SELECT rows.* FROM {work.rows} AS rows JOIN {work.groups} AS groups ON {same} "
         f"WHERE rows.xexp_side = {side} AND NOT ({' OR '.join(differs)})"
@@ -358,7 +350,7 @@ def _conflicts(work: _Keyed) -> list[Conflict]:
     for index, name in enumerate(work.cells):
         cell = quote(name)
         keys = ", ".join(f"groups.{quote(k)}" for k in work.key)
-        differs = _unlike(work, name, f"theirs.{cell}", f"groups.v{index}")
+        differs = unlike(work.table, name, f"theirs.{cell}", f"groups.v{index}")
         query = (
             f"SELECT {keys}, groups.v{index} AS xexp_ours, theirs.{cell} AS xexp_theirs, "
             f"{null(work.table.columns[name])} AS xexp_base, theirs.xexp_side "
@@ -407,9 +399,7 @@ def paired(
 def _disagree(table: Aligned, name: str, options: MergeOptions) -> str:
     cell = quote(name)
     one, other = f"ours.{cell}", f"theirs.{cell}"
-    tests = [f"{one} IS DISTINCT FROM {other}"]
-    for mark in marks({name: table.columns[name]}, collated(table)):
-        tests.append(f"{mark.replace(cell, one)} IS DISTINCT FROM {mark.replace(cell, other)}")
+    tests = unlike(table, name, one, other)
     both = f"{one} IS NOT NULL AND {other} IS NOT NULL AND ({' OR '.join(tests)})"
     if options.fill:
         return f"({both})"

@@ -33,7 +33,7 @@ from gitxexp.tables.duckdb.parquet import (
     stored_otherwise,
     write_parquet,
 )
-from gitxexp.tables.duckdb.rows import Outcome, final_query, listed, plain
+from gitxexp.tables.duckdb.rows import Outcome, count, final_query, listed, plain, unlike
 from gitxexp.tables.duckdb.session import (
     EMPTY,
     Session,
@@ -302,21 +302,37 @@ def _fill(session: Session, place: str, outcome: Outcome) -> None:
 
 
 def _change(session: Session, place: str, outcome: Outcome) -> None:
-    """Update only columns that differ somewhere: an unchanged key need not be checked again."""
-    names = outcome.table.names
+    """Update only columns that differ somewhere: an unchanged key need not be checked again.
+
+    DuckDB does not write a value that it takes for equal (0.0 for -0.0, 30 days for 1 month), so the
+    rows of such changes are written anew.
+    """
+    table, names = outcome.table, outcome.table.names
+    same = " OR ".join(
+        f"mine.{quote(c)} IS NOT DISTINCT FROM changed.{quote(c)} AND {mark}"
+        for c in names
+        for mark in unlike(table, c, f"mine.{quote(c)}", f"changed.{quote(c)}")[1:]
+    )
+    joined = f"{place} AS mine JOIN {outcome.change} AS changed ON mine.rowid = changed.{ROW}"
+    anew = ""
+    if same and count(session, f"SELECT 1 FROM {joined} WHERE {same}"):
+        anew = session.keep("anew", f"SELECT changed.* FROM {joined} WHERE {same}")
+        session.rows(f"DELETE FROM {place} WHERE rowid IN (SELECT {ROW} FROM {anew})")
     tests = ", ".join(
         f"bool_or(mine.{quote(c)} IS DISTINCT FROM changed.{quote(c)})" for c in names
     )
-    joined = f"{place} AS mine JOIN {outcome.change} AS changed ON mine.rowid = changed.{ROW}"
     flags = session.rows(f"SELECT {tests} FROM {joined}")[0]
     sets = ", ".join(
         f"{quote(c)} = changed.{quote(c)}" for c, flag in zip(names, flags, strict=True) if flag
     )
-    sets = sets or ", ".join(f"{quote(c)} = changed.{quote(c)}" for c in names)
-    session.rows(
-        f"UPDATE {place} AS mine SET {sets} FROM {outcome.change} AS changed "
-        f"WHERE mine.rowid = changed.{ROW}"
-    )
+    if sets:
+        session.rows(
+            f"UPDATE {place} AS mine SET {sets} FROM {outcome.change} AS changed "
+            f"WHERE mine.rowid = changed.{ROW}"
+        )
+    if anew:
+        cells = listed(names)
+        session.rows(f"INSERT INTO {place} ({cells}) SELECT {cells} FROM {anew} ORDER BY {ROW}")
 
 
 def _widen(session: Session, alias: str, place: str, outcome: Outcome) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from gitxexp.common.errors import XexpError
 from gitxexp.tables.duckdb.merge import merge3_files, merge_files
-from gitxexp.tables.plan import MergeOptions, Mode
+from gitxexp.tables.plan import MergeOptions, Mode, OnConflict
 from tests.tables.support import database, read, write
 
 
@@ -450,3 +450,33 @@ def test_a_column_with_an_index_in_a_schema_becomes_wider(tmp_path: Path) -> Non
     merge_files(ours, [theirs])
     assert ask(ours, "SELECT n FROM lab.t ORDER BY id") == [(1.0,), (1.5,)]
     assert ask(ours, "SELECT index_name FROM duckdb_indexes()") == [("by_n",)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new"),
+    [
+        ("DOUBLE", "-0.0", "0.0"),
+        ("INTERVAL", "2 months", "1 month 30 days"),
+        ("TIMETZ", "02:02:03+01", "01:02:03+00"),
+        ("STRUCT(d DOUBLE)", "{'d': -0.0}", "{'d': 0.0}"),
+    ],
+)
+@pytest.mark.parametrize("unique", [True, False])
+def test_a_change_that_sql_does_not_see(
+    kind: str, old: str, new: str, unique: bool, tmp_path: Path
+) -> None:
+    def file(name: str, first: str, second: str | None) -> Path:
+        key = "k INTEGER PRIMARY KEY" if unique else "k INTEGER"
+        path = make(tmp_path / f"{name}.duckdb", f"CREATE TABLE t ({key}, v {kind})")
+        with database(path) as con:
+            con.execute(f"INSERT INTO t VALUES (1, ?::{kind}), (2, ?::{kind})", [first, second])
+        return path
+
+    base, theirs = file("base", old, new), file("theirs", new, None)
+    options = MergeOptions(key=() if unique else ("k",), on_conflict=OnConflict.THEIRS)
+    ours = file("ours", old, new)
+    merge3_files(base, ours, theirs, tmp_path / "three.duckdb", options)
+    merge_files(ours, [theirs], None, options)
+    held = "SELECT k, v::VARCHAR FROM t ORDER BY k"
+    assert ask(tmp_path / "three.duckdb", held) == [(1, new), (2, None)]
+    assert ask(ours, held) == [(1, new), (2, new)]
