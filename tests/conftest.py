@@ -196,7 +196,7 @@ def first(folder: Path) -> Iterator[bool]:
     needs it meanwhile waits."""
     with folder.with_name(f"{folder.name}.lock").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        made = lock.tell() > 0
+        made = lock.seek(0, os.SEEK_END) > 0  # since it was opened, too
         yield not made
         if not made:
             lock.write("made")

@@ -12,13 +12,13 @@ from gitxexp.common.text import some
 from gitxexp.repository import unproved
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
-from gitxexp.storage import paths
+from gitxexp.storage import submodules
 from gitxexp.storage.dvc import pointers, proofs
 from gitxexp.storage.dvc import remote as dvc_remote
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.remote import MissingObject, PushReport, missing_on_remote, pushable
 from gitxexp.storage.dvc.repair import WorkTreeFiles, restore
-from gitxexp.storage.git import Git, PushRejected, choose_remote
+from gitxexp.storage.git import PushRejected, choose_remote
 from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Progress
 from gitxexp.workflows.artifacts.get import other_worktrees
@@ -180,17 +180,10 @@ def _note_submodules(project: Project, commits: Sequence[str]) -> None:
     if top is None or not (top / ".gitmodules").is_file():
         return
     for commit in commits[:_MOST]:
-        for link in project.at_top.ls_tree(commit, recursive=True):
-            if link.kind != "commit" or not paths.is_checked_out(link.path):
-                continue
-            source = top / paths.resolved(top, link.path)
-            git = Git(source, foreign=True)
-            if (
-                (source / ".git").exists()
-                and git.ok("cat-file", "-e", f"{link.oid}^{{commit}}")
-                and not git.lines("branch", "-r", "--contains", link.oid)
-            ):
-                fix = f"git -C {project.typed(link.path)} push"
+        for link in submodules.links(project.at_top, commit):
+            git = submodules.repository_of((top,), link)
+            if git is not None and not git.lines("branch", "-r", "--contains", link.oid):
+                fix = f"git -C {project.typed(git.cwd.relative_to(top).as_posix())} push"
                 note(f"commit {link.oid[:7]} of submodule {link.path} is on no remote of it: {fix}")
 
 

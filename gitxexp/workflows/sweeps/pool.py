@@ -23,8 +23,8 @@ from typing import Any
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.repository.config import DeclaredHere, ProjectFolder
-from gitxexp.repository.repository import Project
-from gitxexp.storage import paths
+from gitxexp.repository.repository import Notify, Project
+from gitxexp.storage import submodules
 from gitxexp.storage.dvc import place
 from gitxexp.storage.git import Git, GitError
 from gitxexp.storage.objects import Progress
@@ -311,7 +311,7 @@ def _submodules(project: Project, commit: str, store: Path) -> dict[str, Placed]
     tops = (project.top, project.main_top)
     if project.at_top.blob(commit, ".gitmodules") is None:
         return {}
-    _lay_out(tops, commit, store)
+    _lay_out(tops, commit, store, project.notify)
     files = (file for file in store.rglob("*") if file.is_file())
     return {
         file.relative_to(store).as_posix(): Placed(
@@ -321,23 +321,25 @@ def _submodules(project: Project, commit: str, store: Path) -> dict[str, Placed]
     }
 
 
-def _lay_out(tops: Iterable[Path], commit: str, store: Path) -> None:
+def _lay_out(tops: Iterable[Path], commit: str, store: Path, notify: Notify) -> None:
     """Write the files of each submodule of ``commit``, and of theirs, below ``store``."""
     tops = tuple(tops)
-    links = [
-        e for e in Git(tops[0], foreign=True).ls_tree(commit, recursive=True) if e.kind == "commit"
-    ]
-    for link in links:
-        for source in (top / paths.resolved(top, link.path) for top in tops):
-            git = Git(source, foreign=True)
-            if (source / ".git").exists() and git.ok("cat-file", "-e", f"{link.oid}^{{commit}}"):
-                index = store.with_suffix(".index")
-                env = {"GIT_INDEX_FILE": str(index)}
-                git.call("read-tree", link.oid, env=env)
-                git.call("checkout-index", "-q", "-a", f"--prefix={store / link.path}/", env=env)
-                index.unlink(missing_ok=True)
-                _lay_out((source,), link.oid, store / link.path)
-                break
+    for link in submodules.links(Git(tops[0], foreign=True), commit):
+        git = submodules.repository_of(tops, link)
+        if git is None:
+            here = tops[0] / link.path
+            if (here / ".git").exists() or not here.is_dir():  # else it is as empty here
+                short = link.oid[:7]
+                notify(
+                    f"note: submodule {link.path} is empty: no work tree here has its commit {short}"
+                )
+            continue
+        index = store.with_suffix(".index")
+        env = {"GIT_INDEX_FILE": str(index)}
+        git.call("read-tree", link.oid, env=env)
+        git.call("checkout-index", "-q", "-a", f"--prefix={store / link.path}/", env=env)
+        index.unlink(missing_ok=True)
+        _lay_out((git.cwd,), link.oid, store / link.path, notify)
 
 
 def remove(project: Project, folder: Path) -> None:

@@ -24,7 +24,7 @@ from gitxexp.common.text import some
 from gitxexp.repository.config import LINKS
 from gitxexp.repository.operation import Changed, Finished, Repository, Step, Undoing
 from gitxexp.repository.repository import Project, Running
-from gitxexp.storage import paths
+from gitxexp.storage import paths, submodules
 from gitxexp.storage.dvc import checkout_state, place, pointers, remote
 from gitxexp.storage.dvc import share as dvc_share
 from gitxexp.storage.dvc.changes import file_hashes
@@ -389,30 +389,49 @@ def _fill(
         known[plan.commit] = files
     ready = work.put(files, plan.kinds)
     records.write(admin, replace(_note(plan), link=ready.link, site=ready.site))
-    more = [note for note in (_submodules(plan), _hook(plan)) if note]
+    more = [note for note in (_submodules(plan, project.tops()), _hook(plan)) if note]
     return replace(ready, notes=(*ready.notes, *more))
 
 
-def _submodules(plan: WorktreePlan) -> str | None:
+def _submodules(plan: WorktreePlan, tops: Sequence[Path]) -> str | None:
     """Fill the submodules if requested; else note that they are empty, as git leaves them in a new
     worktree (git-worktree(1), BUGS)."""
     git = Git(plan.path, foreign=True)
     if not (plan.path / ".gitmodules").exists():
         return None
-    names = [line.partition("\t")[2] for line in git.fields("ls-files", "-z", "--stage")
-             if line.startswith("160000 ")]  # fmt: skip
+    names = [link.path for link in submodules.links(git, "HEAD")]
     if not names:
         return None
-    fill = ("submodule", "update", "--quiet", "--init", "--recursive")
     if plan.submodules:
         try:
-            git.raw(*fill)
+            _fill_submodules(plan.path, tops)
         except GitError as error:
             why = " ".join(error.message.split())
             return f"the submodules were not filled: {why}"
         return None
     command = f"git -C {shlex.quote(str(plan.path))} submodule update --init --recursive"
     return f"empty submodules: {some(names, 3)}; to fill them: {command}"
+
+
+def _fill_submodules(top: Path, tops: Sequence[Path]) -> None:
+    """Fill the submodules of a work tree, and theirs, as git does; commits that their remotes do not
+    have come from the submodules of the work trees ``tops``. Raises GitError if nobody has them."""
+    git = Git(top, foreign=True)
+    fill = ("submodule", "update", "--quiet", "--init")
+    failed = git.call(*fill).returncode != 0
+    sources = {link: submodules.repository_of(tops, link) for link in submodules.links(git, "HEAD")}
+    if failed:
+        for link, source in sources.items():
+            there = top / paths.resolved(top, link.path)
+            if source is not None and (there / ".git").exists():
+                one = Git(there, foreign=True)
+                one.call("fetch", "-q", "--no-tags", "--", str(source.cwd), link.oid)
+                one.call("checkout", "-q", "--detach", link.oid)
+        git.raw(*fill)
+    for link, source in sources.items():
+        there = top / paths.resolved(top, link.path)
+        if (there / ".gitmodules").exists():
+            _fill_submodules(there, [] if source is None else [source.cwd])
 
 
 def _hook(plan: WorktreePlan) -> str | None:

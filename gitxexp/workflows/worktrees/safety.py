@@ -50,7 +50,7 @@ def checklist(project: Project, tree: Worktree, progress: Progress | None = None
     return [
         *_locked(tree),
         _files(tree),
-        *_submodules(tree),
+        *_submodules(project, tree),
         _data(project, tree, progress),
         _tagged(project, tree),
         _commits(tree),
@@ -78,16 +78,16 @@ def _files(tree: Worktree) -> Check:
     return Check("files", False, f"uncommitted changes: {some(changed, _SHOWN)}", fix)
 
 
-def _submodules(tree: Worktree) -> Iterator[Check]:
-    """Whether the submodules' commits are on their remotes: their repositories are removed with the
-    worktree. Changes in them count as changed files."""
+def _submodules(project: Project, tree: Worktree) -> Iterator[Check]:
+    """Whether the submodules' commits are on their remotes, or in the main worktree's submodules: their
+    repositories are removed with the worktree. Changes in them count as changed files."""
     names = filled_submodules(tree)
     if not names:
         return
-    unpushed = {name: own_commits_of(tree.path / name) for name in names}
+    unpushed = {name: own_commits_of(tree.path / name, project.main_top / name) for name in names}
     lost = [name for name, count in unpushed.items() if count]
     if not lost:
-        yield Check("submodules", True, "a remote holds every commit of the submodules")
+        yield Check("submodules", True, "every commit of the submodules is elsewhere, too")
         return
     count = sum(unpushed.values())
     things = "commit is" if count == 1 else "commits are"
@@ -104,12 +104,17 @@ def filled_submodules(tree: Worktree) -> list[str]:
     return [line[1:].split(" ", 1)[1].rsplit(" (", 1)[0] for line in listed if line[:1] != "-"]
 
 
-def own_commits_of(path: Path) -> int:
-    """How many commits of a repository, stashed ones included, are on no remote branch."""
+def own_commits_of(path: Path, other: Path) -> int:
+    """How many commits of a repository, stashed ones included, are on no remote branch and not in the
+    repository ``other``, if there is one."""
     git = Git(path, foreign=True)
     stash = ("refs/stash",) if git.resolve("refs/stash") else ()
     revs = ("HEAD", *stash, "--branches", "--not", "--remotes")
-    return int(git.text("rev-list", "--count", *revs))
+    own = git.lines("rev-list", *revs)
+    if not own or not (other / ".git").exists():
+        return len(own)
+    there = Git(other, foreign=True).lines("rev-list", "HEAD", "--all")
+    return len(set(own).difference(there))
 
 
 def _data(project: Project, tree: Worktree, progress: Progress | None) -> Check:

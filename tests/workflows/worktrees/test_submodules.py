@@ -35,7 +35,7 @@ def test_submodules(tagged: Repo, tmp_path: Path) -> None:
     assert f"git -C {sub.path} push" in done.err
     sub.git("push", "-q", "origin", "HEAD:main")
     done = tagged.xexp("worktree", "remove", "w")
-    assert "a remote holds every commit of the submodules" in done.out
+    assert "every commit of the submodules is elsewhere, too" in done.out
     tagged.xexp("worktree", "remove", "w", "--force").good()
     assert not tree.path.exists()
     tagged.xexp("undo").good()
@@ -59,3 +59,31 @@ def test_submodules(tagged: Repo, tmp_path: Path) -> None:
     here.git("push", "-q", "origin", "HEAD:three")
     tagged.xexp("tag", "-a").good()
     assert "submodule" not in tagged.xexp("push").good().err
+
+
+def test_a_commit_that_only_the_main_work_tree_has(tagged: Repo, tmp_path: Path) -> None:
+    """In a submodule, one of a submodule, and in one that lies elsewhere by now."""
+    for name in ("inner", "outer"):
+        (tmp_path / name).mkdir()
+        lib = Repo(tmp_path / name)
+        lib.git("init", "-q", "-b", "main")
+        if name == "outer":
+            lib.git("submodule", "--quiet", "add", str(tmp_path / "inner"), "in")
+        lib.write("lib.py", "of the remote\n")
+        lib.commit("one")
+    tagged.git("submodule", "--quiet", "add", str(lib.path), "lib")
+    tagged.git("submodule", "--quiet", "update", "--init", "--recursive")
+    for path in ("lib/in", "lib"):
+        Repo(tagged / path).write("lib.py", "here\n")
+        Repo(tagged / path).commit("here alone")
+    tagged.commit("with submodules")
+    tagged.git("mv", "lib", "vendor")
+    tagged.commit("moved")
+    for at, path in (("HEAD", "vendor"), ("HEAD~1", "lib")):
+        done = tagged.xexp("worktree", "new", path, "--at", at, "--recurse-submodules").good()
+        tree = Repo(tagged.path.parent / f"exp-{path}")
+        assert done.err == "" and tree.git("status", "--porcelain") == ""
+        assert (tree / path / "lib.py").read_text() == "here\n"
+        assert (tree / path / "in/lib.py").read_text() == "here\n"
+    checks = tagged.xexp("worktree", "remove", "vendor", "--json").json()["checks"]
+    assert {each["name"]: each["ok"] for each in checks}["submodules"]
