@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from gitxexp.common import interrupts
+
 #: What is said where it cannot run.
 WINDOWS = """\
 fatal: git-xexp does not run on Windows itself
@@ -21,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     if sys.platform == "win32":  # no fork, no flock, no folder descriptors
         sys.stderr.write(WINDOWS)
         return 128
-    _interrupts(raised=False)
+    interrupts.end()
     from gitxexp.common import streams
     from gitxexp.common.errors import XexpError
 
@@ -35,27 +37,11 @@ def main(argv: list[str] | None = None) -> int:
     except XexpError as error:
         streams.tell(f"fatal: {error.message}")
         return error.exit_code
+    except KeyboardInterrupt:  # another one, while the first was told
+        return interrupts.CODE
     finally:
-        _interrupts(raised=False)
+        interrupts.end()
     return code
-
-
-def _interrupts(*, raised: bool) -> None:
-    """Have Ctrl-C raise KeyboardInterrupt, for what has something to take back; before and after
-    that, while Python imports and ends, it ends the process without a word as it does git.
-
-    Where whoever started us had it ignored, that stays so.
-    """
-    # The module around it makes enumerations, and contextlib brings collections: each a quarter of
-    # what Python takes to start.
-    import _signal as signal  # type: ignore[import-not-found]
-
-    ways = signal.SIG_DFL, signal.default_int_handler
-    if signal.getsignal(signal.SIGINT) in ways:
-        try:  # noqa: SIM105
-            signal.signal(signal.SIGINT, ways[raised])
-        except ValueError:
-            pass  # in a thread
 
 
 def _main(args: list[str], *, ends: bool) -> int:
@@ -68,7 +54,7 @@ def _main(args: list[str], *, ends: bool) -> int:
     if args[:1] == ["merge-driver"]:
         from gitxexp.workflows.merge.driver.main import merge_driver
 
-        _interrupts(raised=True)
+        interrupts.interrupt()
         return merge_driver(args[1:])
     if args[:1] == ["textconv"]:
         from gitxexp.workflows.merge.driver.main import textconv
@@ -93,7 +79,7 @@ def _run(args: Sequence[str]) -> int:
     if wanted is None:
         from gitxexp.cli.main import run
 
-        _interrupts(raised=True)
+        interrupts.interrupt()
         return run(args)
     from gitxexp.repository import prefetch
     from gitxexp.storage import git
@@ -104,7 +90,7 @@ def _run(args: Sequence[str]) -> int:
         else:
             from gitxexp.cli.main import run
 
-        _interrupts(raised=True)
+        interrupts.interrupt()
         return run(args)
 
 

@@ -223,15 +223,6 @@ class Root(Group):
             args = [*args[1:], "--help"]
         return super().parse_args(ctx, args)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Like click's, but a closed pipe is told from other failures, and Ctrl-C prints nothing."""
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError as error:
-            raise streams.ClosedPipe from error
-        except KeyboardInterrupt as error:  # for which click itself would print an empty line
-            raise click.Abort from error
-
 
 def summary(command: click.Command) -> str:
     """The first sentence of a command's help, as a phrase."""

@@ -116,10 +116,12 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _run(argv: Sequence[str]) -> object:
+    """Without click's own ``main``, which takes an EOFError for Ctrl-C and prints an empty line."""
     try:
-        return main.main(list(argv), prog_name="git xexp", standalone_mode=False)
-    except click.Abort as error:
-        raise KeyboardInterrupt from error
+        with main.make_context("git xexp", list(argv)) as ctx:
+            return main.invoke(ctx)
+    except click.exceptions.Exit as done:
+        return done.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         if outcome.wants_json(argv):
             raise

@@ -6,14 +6,12 @@ click is not imported here: the status page does without it.
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from types import FrameType
 
 from gitxexp.cli import hints
-from gitxexp.common import streams
+from gitxexp.common import interrupts, streams
 from gitxexp.common.errors import NO, XexpError
 from gitxexp.common.notes import taken
 
@@ -35,7 +33,6 @@ def of(
 
     ``known`` says what to tell of errors that are not ours.
     """
-    _catch_termination()
     taken()
     hints.begin()
     as_json = wants_json(argv)
@@ -71,7 +68,7 @@ def say(*lines: str) -> None:
 
 
 def _interrupted(*, as_json: bool) -> int:
-    code, text = 128 + signal.SIGINT, "interrupted; all changes were rolled back"
+    code, text = interrupts.CODE, "interrupted; all changes were rolled back"
     if as_json:
         say(hints.error_as_json(text, None, code))
     else:
@@ -107,12 +104,3 @@ def _told(error: Exception, known: Callable[[Exception], Told | None]) -> Told:
 
         told = failures.unexpected(error)
     return told
-
-
-def _catch_termination() -> None:
-    """SIGTERM takes the way of Ctrl-C, so that a rollback runs."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)

@@ -73,6 +73,21 @@ def test_an_interrupt_is_one_line_of_json(ready: Repo) -> None:
     assert err.startswith(b'{"error": ') and err.count(b"\n") == 1
 
 
+def test_an_end_of_file_is_no_interrupt(ready: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a pickle that is cut off, for instance; click takes it for Ctrl-C."""
+    from gitxexp.cli import project
+
+    def cut_off(*_args: object) -> None:
+        raise EOFError("Ran out of input")
+
+    monkeypatch.setattr(project, "open_to_read", cut_off)
+    done = ready.xexp("log")
+    assert (done.code, done.err.splitlines()[0]) == (
+        128,
+        "fatal: unexpected EOFError: Ran out of input",
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "imported"), [(["log"], "click"), (["explore"], "click"), ([], "subprocess")]
 )

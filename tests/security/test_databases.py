@@ -262,10 +262,10 @@ WAITS = {
 @pytest.mark.parametrize("kind", WAITS)
 def test_a_signal_ends_what_a_database_works_on(kind: str, number: int) -> None:
     program = (
-        "from gitxexp.cli import outcome\nfrom gitxexp.common import sqlite\n"
+        "from gitxexp.common import interrupts, sqlite\n"
         "from gitxexp.common.errors import XexpError\n"
         "from gitxexp.tables.duckdb.session import Session\n"
-        "outcome._catch_termination()\nmemory = sqlite.connect(':memory:')\n"
+        "interrupts.interrupt()\nmemory = sqlite.connect(':memory:')\n"
         "print('ready', flush=True)\n"
         f"try:\n    try:\n        {WAITS[kind]}\n    except Exception as error:\n"
         "        raise XexpError(str(error))\nexcept KeyboardInterrupt:\n    print('interrupted')\n"
