@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from gitxexp.common import checked
 from gitxexp.common.files import atomic_write
 from gitxexp.storage import paths
-from gitxexp.storage.dvc.places import cache_dir, cache_dirs, local_remote_dir
+from gitxexp.storage.dvc.places import cache_dir, cache_dirs
 from gitxexp.storage.dvc.pointer_file import manifest_entries
 from gitxexp.storage.dvc.pointers import File, Output
 
@@ -249,6 +249,7 @@ class Objects:
     def __init__(self, top: Path, others: Callable[[], Iterable[Path]] = tuple) -> None:
         self.top = top
         self._others = others
+        self._home: dict[str, Path] = {}
         self._own: dict[str, list[Path]] = {}
         self._every: dict[str, list[Path]] = {}
 
@@ -259,7 +260,9 @@ class Objects:
 
     def home(self, root: str) -> Path:
         """The cache that the DVC project ``root`` writes to; it may not exist yet."""
-        return Path(os.path.realpath(cache_dir(self.top / root)))
+        if root not in self._home:
+            self._home[root] = Path(os.path.realpath(cache_dir(self.top / root)))
+        return self._home[root]
 
     def own(self, root: str) -> list[Path]:
         """The project's own cache, if it exists."""
@@ -279,10 +282,6 @@ class Objects:
         own = self.own(root)
         yield from own
         yield from (cache for cache in self.caches(root) if cache not in own)
-
-    def remote(self, out: Output, remote: str | None = None, *, own: bool = False) -> Path | None:
-        """Return the folder of the output's remote, if that is local."""
-        return local_remote_dir(self.top / out.root, remote, pointer=out.remote, own=own)
 
     def find(self, out: Output, oid: str | None = None) -> Path | None:
         """Find the output's object (or ``oid``, one of its files) in the nearest cache that has it."""

@@ -14,9 +14,14 @@ from pathlib import Path
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.processes import alive
-from gitxexp.storage.dvc.places import has_own_remotes, is_dvc_repo, remote_name
+from gitxexp.storage.dvc.places import (
+    has_own_remotes,
+    is_dvc_repo,
+    local_remote_dir,
+    remote_name,
+)
 from gitxexp.storage.dvc.pointers import File, Output
-from gitxexp.storage.dvc.remote import fetch_objects
+from gitxexp.storage.dvc.remote import OpenRemotes, fetch_objects
 from gitxexp.storage.dvc.repair import WorkTreeFiles, restore_object
 from gitxexp.storage.git import Git
 from gitxexp.storage.git_write import GitWriter
@@ -40,6 +45,15 @@ class Place:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class AskedRemote:
+    """A remote to ask for an output."""
+
+    name: str | None  #: None if the project has none
+    folder: Path | None  #: None unless it is local
+    own: bool  #: as a worktree's commit defines it
+
+
 @dataclass
 class Stores:
     """The caches and remotes of one work tree that the strategy allows."""
@@ -49,6 +63,8 @@ class Stores:
     remote: str | None = None
     progress: Progress | None = None
     brought: set[str] = field(default_factory=set)  #: objects that came from a remote
+    open_remotes: OpenRemotes = field(default_factory=OpenRemotes)
+    _asked: dict[tuple[str, str | None], tuple[AskedRemote, ...]] = field(default_factory=dict)
 
     @property
     def top(self) -> Path:
@@ -83,12 +99,11 @@ class Stores:
                 found = manifest(out, [home])
         if found is not None or not self.remotes or not out.oid or out.versioned:
             return found
-        for own in self._configurations(out):
-            folder = self._folder(out, own=own)
-            if folder is None:
+        for asked in self.asked(out):
+            if asked.folder is None:
                 with suppress(XexpError):
-                    self._into_cache(out, [out.oid], own=own)
-            found = manifest(out, [folder]) if folder else self.objects.manifest(out)
+                    self._into_cache(out, [out.oid], own=asked.own)
+            found = manifest(out, [asked.folder]) if asked.folder else self.objects.manifest(out)
             if found is not None:
                 return found
         return None
@@ -108,39 +123,37 @@ class Stores:
         if not self.remotes:
             return
         problem: XexpError | None = None
-        for own in self._configurations(out):
-            name = self.remote_name(out, own=own)
-            folder = self._folder(out, own=own)
-            if folder is not None:
-                file = object_path(folder, oid, out.legacy)
+        for asked in self.asked(out):
+            if asked.folder is not None:
+                file = object_path(asked.folder, oid, out.legacy)
                 if is_object(file):
-                    yield Place(file, f"remote {name}")
-            elif name is not None and not out.versioned:
+                    yield Place(file, f"remote {asked.name}")
+            elif asked.name is not None and not out.versioned:
                 try:
-                    fetched = self._into_cache(out, [oid], own=own)
+                    fetched = self._into_cache(out, [oid], own=asked.own)
                 except XexpError as error:
                     problem = problem or error
                     continue
                 if fetched is not None:
-                    yield Place(fetched, f"remote {name}")
+                    yield Place(fetched, f"remote {asked.name}")
         if problem is not None:
             raise problem
 
-    def remote_name(self, out: Output, *, own: bool = False) -> str | None:
-        """Return the remote to ask for an output; ``own``: as named in a worktree's commit."""
-        return remote_name(self.top / out.root, self.remote, pointer=out.remote, own=own)
-
-    def remote_names(self, out: Output) -> list[str]:
-        """Return every remote to ask for an output."""
-        names = (self.remote_name(out, own=own) for own in self._configurations(out))
-        return [name for name in names if name is not None]
-
-    def _configurations(self, out: Output) -> tuple[bool, ...]:
-        """Today's remotes, then those that a worktree's commit names (``own``)."""
-        return (False, True) if has_own_remotes(self.top / out.root) else (False,)
-
-    def _folder(self, out: Output, *, own: bool = False) -> Path | None:
-        return self.objects.remote(out, self.remote, own=own)
+    def asked(self, out: Output) -> tuple[AskedRemote, ...]:
+        """Return the remotes to ask for an output: today's, then the one that a worktree's commit
+        names, if that differs."""
+        key = out.root, out.remote
+        if key not in self._asked:
+            root = self.top / out.root
+            self._asked[key] = tuple(
+                AskedRemote(
+                    remote_name(root, self.remote, pointer=out.remote, own=own),
+                    local_remote_dir(root, self.remote, pointer=out.remote, own=own),
+                    own,
+                )
+                for own in ((False, True) if has_own_remotes(root) else (False,))
+            )
+        return self._asked[key]
 
     def prefetch(self, objects: Iterable[tuple[Output, str]]) -> None:
         """Fetch many objects from remotes that are not local directories into the cache at once.
@@ -151,7 +164,7 @@ class Stores:
             return
         groups: dict[Output, list[str]] = {}
         for out, oid in objects:
-            if out.versioned or self._folder(out) is not None:
+            if out.versioned or self.asked(out)[0].folder is not None:
                 continue
             if self.objects.find(out, oid) is None:
                 groups.setdefault(out, []).append(oid)
@@ -164,7 +177,9 @@ class Stores:
         wanted = [oid for oid in oids if oid not in self.brought]
         if wanted:
             self.brought.update(
-                fetch_objects(self.top, out, wanted, self.remote, self.progress, own=own)
+                fetch_objects(
+                    self.top, out, wanted, self.remote, self.progress, self.open_remotes, own=own
+                )
             )
         file = object_path(self.objects.home(out.root), oids[0], out.legacy)
         return file if is_object(file) else None

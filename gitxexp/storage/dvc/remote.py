@@ -107,7 +107,8 @@ def push(
     """
     outputs, siblings = list(outputs), list(siblings)
     _refuse_unsent([out for out in outputs if out.unsent and out.push])
-    lacking = missing_on_remote(top, outputs, remote, siblings, memory)
+    open_remotes = OpenRemotes()
+    lacking = missing_on_remote(top, outputs, remote, siblings, memory, open_remotes)
     nowhere = tuple(item for item in lacking if item.cached is None)
     here = [item for item in lacking if item.cached is not None]
     sound = [
@@ -117,9 +118,10 @@ def push(
     if not sound:
         return PushReport(missing=nowhere, corrupt=corrupt)
     size = sum(item.cached.stat().st_size for item in sound if item.cached)
-    _send(top, sound, progress)
+    _send(top, sound, progress, open_remotes)
     sent = list(dict.fromkeys(item.output for item in sound))
-    left = {item.oid for item in missing_on_remote(top, sent, remote, siblings, memory)}
+    again = missing_on_remote(top, sent, remote, siblings, memory, open_remotes)
+    left = {item.oid for item in again}
     lost = [item for item in sound if item.oid in left]
     if lost:
         raise DvcError(
@@ -129,7 +131,9 @@ def push(
     return PushReport(tuple(sound), size, nowhere, corrupt)
 
 
-def _send(top: Path, items: list[MissingObject], progress: Progress | None) -> None:
+def _send(
+    top: Path, items: list[MissingObject], progress: Progress | None, open_remotes: OpenRemotes
+) -> None:
     """Send files first, manifests last, in one batch per project, remote and cache layout."""
     batches: dict[tuple[bool, str, str, bool], list[MissingObject]] = {}
     for item in items:
@@ -140,7 +144,7 @@ def _send(top: Path, items: list[MissingObject], progress: Progress | None) -> N
     for (_, root, name, legacy), batch in sorted(batches.items()):
         with opened(today(top / root), f"push to remote {name!r}") as repo:
             repo.drop_data_index()
-            odb = opened_remote(repo, name, legacy).odb
+            odb = open_remotes.opened(repo, name, legacy).odb
             folder = local_remote_dir(top / root, name)
             for item in batch if folder else ():
                 place = object_path(folder or top, item.oid, legacy)
@@ -234,7 +238,7 @@ def fetch(
     first. Imports and cloud-versioned outputs are left to DVC. ``own``: use the remotes that a
     worktree's commit names. Raises XexpError if a remote cannot be reached.
     """
-    siblings = list(siblings)
+    siblings, open_remotes = list(siblings), OpenRemotes()
     mine = [out for out in outputs if out.cached and (out.hash or out.files)]
     special = [out for out in mine if out.versioned or (out.source and out.source.repo)]
     plain = [out for out in mine if out not in special]
@@ -243,12 +247,12 @@ def fetch(
     }
     folders = [out for out in plain if out.is_dir and manifest(out, caches[out.root]) is None]
     wants = {(out.oid or "", out): out.path for out in folders}
-    fetched = _receive(top, wants, remote, None, own=own)
+    fetched = _receive(top, wants, remote, None, open_remotes, own=own)
     caches = {
         out.root: cache_dirs(top / out.root, (s / out.root for s in siblings)) for out in plain
     }
     wants = _absent(plain, caches)
-    fetched += _receive(top, wants, remote, progress, own=own)
+    fetched += _receive(top, wants, remote, progress, open_remotes, own=own)
     got = set(fetched)
     missing = [path for (oid, _), path in wants.items() if oid not in got]
     return FetchReport(tuple(fetched), (*missing, *_fetch_special(top, special)))
@@ -270,16 +274,18 @@ def _receive(
     wants: dict[tuple[str, Output], str],
     remote: str | None,
     progress: Progress | None,
+    open_remotes: OpenRemotes,
     *,
     own: bool = False,
 ) -> list[str]:
     """Fetch these objects into the cache; return the hashes that arrived intact."""
-    batches: dict[tuple[str, str | None, bool], list[str]] = {}
+    outputs = dict.fromkeys(out for _, out in wants)
+    names = {
+        out: remote_name(top / out.root, remote, pointer=out.remote, own=own) for out in outputs
+    }
+    batches: dict[tuple[str, str | None, bool], dict[str, None]] = {}
     for oid, out in wants:
-        name = remote_name(top / out.root, remote, pointer=out.remote, own=own)
-        batch = batches.setdefault((out.root, name, out.legacy), [])
-        if oid not in batch:
-            batch.append(oid)
+        batches.setdefault((out.root, names[out], out.legacy), {})[oid] = None
     count = _Counter(progress, sum(map(len, batches.values())))
     arrived: list[str] = []
     for (root, name, legacy), oids in batches.items():
@@ -291,8 +297,8 @@ def _receive(
             continue
         asked = top / root if own else today(top / root)
         with opened(asked, f"fetch from remote {name!r}" if name else "fetch") as repo:
-            store = opened_remote(repo, name, legacy)
-            there = list(store.sizes(oids))
+            store = open_remotes.opened(repo, name, legacy)
+            there = list(store.sizes(list(oids)))
             arrived += _downloaded(repo, store, cache_dir(top / root), there, count)
     return arrived
 
@@ -307,18 +313,27 @@ def _downloaded(
         beside = type(cache)(cache.fs, str(folder.path))
         beside.add([odb.oid_to_path(oid) for oid in oids], odb.fs, oids, callback=count.callback())
         places = {oid: Path(beside.oid_to_path(oid)) for oid in oids}
-        return _taken_in(home, places, store.legacy, "the remote", None)
+        return _taken_in(home, places, store.legacy, "the remote", None, move=True)
 
 
 def _taken_in(
-    cache: Path, places: dict[str, Path], legacy: bool, name: str, count: _Counter | None
+    cache: Path,
+    places: dict[str, Path],
+    legacy: bool,
+    name: str,
+    count: _Counter | None,
+    *,
+    move: bool = False,
 ) -> list[str]:
-    """Return the objects that are intact in their places; these are now cached."""
+    """Return the objects that are intact in their places; these are now cached, by moving them if
+    nobody else can write to their places (``move``)."""
     arrived = []
     for oid, place in places.items():
         if is_object(place):
             try:
-                take_in(cache, place, oid, legacy)
+                if move and not matches(place, oid, legacy):
+                    raise CorruptObject("its content is not what its name says")
+                take_in(cache, place, oid, legacy, move=move)
                 arrived.append(oid)
             except CorruptObject as error:
                 note(f"{name} has a corrupt copy of {oid}: {error}")
@@ -359,19 +374,21 @@ def fetch_objects(
     oids: list[str],
     remote: str | None = None,
     progress: Progress | None = None,
+    open_remotes: OpenRemotes | None = None,
     *,
     own: bool = False,
 ) -> list[str]:
     """Fetch only these objects of an output into the cache; return the hashes that arrived intact.
 
-    A corrupt copy in the cache is replaced. ``own`` is as for :func:`fetch`. Raises XexpError if
+    A corrupt copy in the cache is replaced. ``own`` is as for :func:`fetch`; remotes that are open
+    (``open_remotes``) are not connected to again. Raises XexpError if
     the remote cannot be reached.
     """
     cache = cache_dir(top / output.root)
     for oid in oids:
         _sound(cache, oid, output.legacy)
     wants = dict.fromkeys(((oid, output) for oid in oids), "")
-    return _receive(top, wants, remote, progress, own=own)
+    return _receive(top, wants, remote, progress, open_remotes or OpenRemotes(), own=own)
 
 
 def send_file(root: Path, file: Path, md5: str, remote: str | None = None) -> None:
@@ -494,6 +511,7 @@ def missing_on_remote(
     remote: str | None = None,
     siblings: Iterable[Path] = (),
     memory: Path | None = None,
+    open_remotes: OpenRemotes | None = None,
 ) -> list[MissingObject]:
     """Return every object of these outputs that its remote lacks, by a full listing.
 
@@ -503,7 +521,7 @@ def missing_on_remote(
     (:mod:`gitxexp.storage.dvc.proofs`). Raises XexpError if there is no remote or it cannot be
     reached.
     """
-    siblings = list(siblings)
+    siblings, open_remotes = list(siblings), open_remotes or OpenRemotes()
     found: list[MissingObject] = []
     for (root, name), group in _by_remote(top, outputs, remote).items():
         caches = cache_dirs(top / root, (place / root for place in siblings))
@@ -511,7 +529,7 @@ def missing_on_remote(
         if folder is not None:
             answers = list(_asked_in_folder(folder, name, group, caches))
         else:
-            answers = list(_asked_by_dvc(today(top / root), name, group, caches))
+            answers = list(_asked_by_dvc(today(top / root), name, group, caches, open_remotes))
         if memory is not None:
             _write_down(memory, top, name, answers)
         found += [answer.missing for answer in answers if answer.missing is not None]
@@ -626,13 +644,13 @@ def _size(path: Path) -> int | None:
 
 
 def _asked_by_dvc(
-    root: Path, name: str, group: list[Output], caches: list[Path]
+    root: Path, name: str, group: list[Output], caches: list[Path], open_remotes: OpenRemotes
 ) -> Iterator[Answer]:
     with opened(root, f"ask remote {name!r}") as repo:
         for legacy in (False, True):
             members = [out for out in group if out.legacy is legacy]
             if members:
-                yield from _asked_of(opened_remote(repo, name, legacy), members, caches)
+                yield from _asked_of(open_remotes.opened(repo, name, legacy), members, caches)
 
 
 def _asked_of(store: Remote, outputs: list[Output], caches: list[Path]) -> Iterator[Answer]:
@@ -720,6 +738,20 @@ def opened_remote(repo: Any, name: str | None, legacy: bool) -> Remote:
         )
     odb = repo.cloud.get_remote_odb(name, hash_name="md5-dos2unix" if legacy else "md5")
     return Remote(odb, name, legacy, limit)
+
+
+class OpenRemotes:
+    """Remotes that stay open over the steps of one operation: a client of S3 takes 0.1 s to make."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[str, str | None, bool], Remote] = {}
+
+    def opened(self, repo: Any, name: str | None, legacy: bool) -> Remote:
+        """Return what :func:`opened_remote` does, once for each remote."""
+        key = str(repo.root_dir), name, legacy
+        if key not in self._open:
+            self._open[key] = opened_remote(repo, name, legacy)
+        return self._open[key]
 
 
 def time_limit(root: Path) -> float:

@@ -210,10 +210,9 @@ class _Get:
             out = file.output
             if out is None or out.versioned or out.source is not None:
                 continue
-            asked = self.stores.remote_name(out) is None or self.stores.objects.remote(
-                out, self.request.remote
-            )
-            if asked and not self.names_other_remotes(out.root):
+            asked = self.stores.asked(out)[0]
+            known = asked.name is None or asked.folder is not None
+            if known and not self.names_other_remotes(out.root):
                 raise self.nowhere(file)
 
     def names_other_remotes(self, root: str) -> bool:
@@ -387,9 +386,10 @@ class _Get:
         """Raise an error that lists the places that were asked."""
         tried = [f"cache {cache}" for cache in self.stores.caches(out.root) if self.stores.cached]
         if self.stores.remotes:
-            folder = self.stores.objects.remote(out, self.request.remote)
+            asked = self.stores.asked(out)
+            folder = asked[0].folder
             gone = f" ({folder} does not exist)" if folder and not folder.is_dir() else ""
-            names = self.stores.remote_names(out)
+            names = [one.name for one in asked if one.name is not None]
             tried += [f"remote {name}{'' if at else gone}" for at, name in enumerate(names)]
             tried += [] if names else ["no remote is set"]
         hint = (
