@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 from tests.helpers import Repo
 
@@ -71,3 +72,19 @@ def test_what_only_the_old_remote_has(tagged: Repo) -> None:
     (tree / "got.csv").unlink()
     tagged.xexp("get", "e0.1.0", "data/train.csv", "-o", "got.csv").good()
     assert (tagged / "got.csv").read_bytes() == content
+
+
+def test_a_temporary_worktree_asks_both(tagged: Repo, tmp_path: Path) -> None:
+    """Also in a bare repository, and for standard output."""
+    moved(tagged, "fresh")
+    config = tagged / ".dvc/config"
+    config.write_text(config.read_text().replace("../../moved", str(tmp_path / "moved")))
+    tagged.commit("the remote's address")
+    content = (tagged / "data/train.csv").read_bytes()
+    tagged.git("clone", "-q", "--bare", ".", str(tmp_path / "bare.git"))
+    get = ("get", "e0.1.0", "data/train.csv", "--strategy", "worktree", "-o")
+    got = Repo(tmp_path / "bare.git").xexp(*get, tmp_path / "got.csv").good()
+    assert "from temporary worktree" in got.out
+    assert (tmp_path / "got.csv").read_bytes() == content
+    shutil.rmtree(tagged / ".dvc/cache")
+    assert tagged.xexp(*get, "-").good().out == content.decode()

@@ -30,6 +30,7 @@ from gitxexp.storage.dvc.places import (
     local_remote_dir,
     remote_name,
     remote_url,
+    remotes,
     today,
 )
 from gitxexp.storage.dvc.pointers import File, Output
@@ -429,16 +430,28 @@ def _named(root: Path, remote: str | None) -> str:
     return name
 
 
-def pull(top: Path, outputs: Iterable[Output], remote: str | None = None) -> set[str]:
-    """Run ``dvc pull`` on these outputs in the work tree at ``top``; return the paths that failed."""
-    outputs, lost = list(outputs), set()
+def pull(top: Path, outputs: Iterable[Output], home: Path, remote: str | None = None) -> set[str]:
+    """Run ``dvc pull`` on these outputs in the work tree at ``top``, from the remotes that its commit
+    names, then from those of ``home`` today; return the paths that failed."""
+    lost = set()
     for out in outputs:
-        try:
-            with opened(top / out.root, f"pull {out.path}") as repo:
-                repo.pull(targets=targets(top, [out]), remote=remote)
-        except DvcError:
+        own = remotes(today(home / out.root))
+        named = {key[7:]: values for key, values in own.items() if key.startswith("remote ")}
+        of_today: dict[str, Any] = {"remote": named}
+        if "remote" in own.get("core", {}):
+            of_today["core"] = {"remote": own["core"]["remote"]}
+        if not any(_pulled(top, out, remote, config) for config in (None, of_today)):
             lost.add(out.path)
-    return {out.path for out in outputs if out.path in lost or not (top / out.path).exists()}
+    return lost
+
+
+def _pulled(top: Path, out: Output, remote: str | None, config: dict[str, Any] | None) -> bool:
+    try:
+        with opened(top / out.root, f"pull {out.path}", config) as repo:
+            repo.pull(targets=targets(top, [out]), remote=remote)
+    except DvcError:
+        return False
+    return (top / out.path).exists()
 
 
 def checkout(

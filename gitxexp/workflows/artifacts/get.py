@@ -6,8 +6,8 @@ import hashlib
 import os
 import posixpath
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import field, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -334,8 +334,21 @@ class _Get:
             with place.file.open("rb") as source:
                 shutil.copyfileobj(source, out, artifacts_write.CHUNK)
 
-        if not self.first_sound(file, target, attempt):
+        if self.first_sound(file, target, attempt):
+            return
+        if self.request.strategy is Strategy.AUTO:
+            self.refuse_known([(file, target)])
+        elif self.request.strategy is not Strategy.WORKTREE:
             raise self.nowhere(file)
+        assert file.output is not None
+        with self.pulled([file.output]) as tree:
+            source = work_file(tree, file.path)
+            if not source.is_file():
+                raise self.nowhere(file)
+            attempt(Place(source, "temporary worktree"))
+            self.done.append(
+                GotFile(file.path, target.path, source.stat().st_size, "temporary worktree")
+            )
 
     # -- the last resort -----------------------------------------------------------------------
 
@@ -348,18 +361,24 @@ class _Get:
         outs = {*opaque, *(file.output for file, _ in pairs if file.output)}
         if not outs:
             return
-        state, git = self.project.state, self.project.commits
-        state.mkdir(parents=True, exist_ok=True)
-        with temporary_worktree(git, state, self.request.commit, self.project.store) as tree:
-            lost = pull(tree, outs, self.request.remote)
-            for out in outs:
-                if out.path in lost:
-                    raise self.nowhere_at(out, out.path)
+        with self.pulled(outs) as tree:
             for file, target in pairs:
                 self.take(tree, file, target)
             for out in opaque:
                 for file, rel in _inside(tree, out, match):
                     self.take(tree, file, self.target(base, rel))
+
+    @contextmanager
+    def pulled(self, outs: Collection[Output]) -> Iterator[Path]:
+        """A temporary worktree that has these outputs."""
+        state, git, home = self.project.state, self.project.commits, self.project.store
+        state.mkdir(parents=True, exist_ok=True)
+        with temporary_worktree(git, state, self.request.commit, home) as tree:
+            lost = pull(tree, outs, home, self.request.remote)
+            for out in outs:
+                if out.path in lost:
+                    raise self.nowhere_at(out, out.path)
+            yield tree
 
     def take(self, tree: Path, file: CommitFile, target: Target) -> None:
         """A file of the temporary worktree, as the user's own; DVC did not verify it."""
