@@ -427,3 +427,11 @@ def carried(kind: str, name: str) -> str:
 
 def missing_table(name: str) -> XexpError:
     return XexpError(f"no input has a table {name}")
+
+
+def stored_elsewhere(table: str, column: str, label: str) -> XexpError:
+    """The error for values in a column that the result computes."""
+    return XexpError(
+        f"{table}.{column} is a generated column here and stored in {label}",
+        f"import it under another name: --rename {column}={column}_stored",
+    )

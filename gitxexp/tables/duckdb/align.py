@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gitxexp.common.dataclass import dataclass
@@ -19,7 +20,7 @@ from gitxexp.common.errors import XexpError
 from gitxexp.common.files import Kind
 from gitxexp.tables.duckdb.session import EMPTY, Session, Source, Table, quote
 from gitxexp.tables.plan import MergeOptions, SimilarColumn
-from gitxexp.tables.rules import fold, missing_table, renamed, similar_columns
+from gitxexp.tables.rules import fold, missing_table, renamed, similar_columns, stored_elsewhere
 
 
 @dataclass
@@ -342,6 +343,7 @@ def align(
 
     Raises :class:`XexpError` if there is no such type and the options do not accept the loss.
     """
+    ours, others = _with_generated(session, name, ours, others, options, out)
     inputs = ([ours] if ours else []) + list(others)
     spelled: dict[str, str] = {}
     offered: list[list[str]] = []
@@ -374,6 +376,39 @@ def align(
     first = sides.pop(0) if ours else None
     similar = tuple(similar_columns(name, offered[0], offered[1:]))
     return Aligned(name, columns, first, tuple(sides), *_changes(first, columns), similar)
+
+
+def _with_generated(
+    session: Session,
+    name: str,
+    ours: tuple[str, Table] | None,
+    others: Sequence[tuple[str, Table]],
+    options: MergeOptions,
+    out: Kind,
+) -> tuple[tuple[str, Table] | None, list[tuple[str, Table]]]:
+    """The inputs with the columns that they compute and the result stores, without the others.
+
+    The result computes what its declaration says, that of the first input. Raises XexpError if
+    another one has values in such a column.
+    """
+    owner = (ours or others[0])[1]
+    computed = {fold(c): c for c in owner.generated} if owner.kind == out else {}
+
+    def shown(item: tuple[str, Table], mine: bool) -> tuple[str, Table]:
+        label, table = item
+        new = {} if mine else renamed(name, table.columns, options.rename, label)
+        columns = {**table.columns}
+        for column in table.columns:
+            known = computed.get(fold(new.get(fold(column), column)))
+            if known is None:
+                continue
+            if session.value(f"SELECT count({quote(column)}) FROM {table.relation}"):
+                raise stored_elsewhere(name, known, label)
+            del columns[column]
+        columns |= {c: t for c, t in table.generated.items() if fold(c) not in computed}
+        return label, replace(table, columns=columns)
+
+    return shown(ours, True) if ours else None, [shown(item, False) for item in others]
 
 
 def _side(

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Sequence
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.tables.duckdb.session import Session, Source, quote, text
-from gitxexp.tables.duckdb.source import is_generated
 from gitxexp.tables.rules import carried
 
 _NAME = r'(?:"(?:[^"]|"")*"|[^\s(.";]+)'
@@ -155,23 +154,27 @@ def _constraints(
 def _generated(
     session: Session, ours: Source | None, sources: Sequence[Source], base: Source | None
 ) -> list[str]:
-    """Generated columns that a file computes otherwise than the first one, whose expression is kept."""
+    """Generated columns that a file computes otherwise than the first one with the table does, whose
+    declaration is kept."""
     kept: dict[tuple[str, str], str] = {}
+    known: dict[str, Source] = {}
     was = _expressions(session, base) if base else {}
     lost = []
     for source in (*([ours] if ours else []), *sources):
+        for table in source.tables:
+            known.setdefault((table.name or "").lower(), source)
         for key, expression in _expressions(session, source).items():
-            own = kept.setdefault(key, expression)
+            first = known[key[0].lower()] is source
+            own = kept.setdefault(key, expression) if first else kept.get(key)
             if expression not in (own, was.get(key)):
-                lost.append(
-                    f"generated column {'.'.join(key)} is {expression} in {source.path}: {own} is kept"
-                )
+                line = f"generated column {'.'.join(key)} is {expression} in {source.path}"
+                lost.append(f"{line}: {f'{own} is kept' if own else 'its values are stored'}")
     return lost
 
 
 def _expressions(session: Session, source: Source) -> dict[tuple[str, str], str]:
     """(table, column) → the expression of each generated column."""
-    tables = [t for t in source.tables if t.kind == "duckdb" and "GENERATED ALWAYS" in t.ddl]
+    tables = [t for t in source.tables if t.kind == "duckdb" and t.generated]
     if not tables:
         return {}
     found = {}
@@ -181,7 +184,7 @@ def _expressions(session: Session, source: Source) -> dict[tuple[str, str], str]
         [source.alias],
     ):
         full = table if schema == "main" else f"{schema}.{table}"
-        if any(t.name == full and is_generated(t.ddl, column) for t in tables):
+        if any(t.name == full and column in t.generated for t in tables):
             found[full, column] = expression
     return found
 

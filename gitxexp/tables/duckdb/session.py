@@ -357,6 +357,7 @@ class Table:
     primary: bool = False  #: the first of ``unique`` is one integer column, the primary key
     ddl: str = ""  #: its CREATE TABLE, for a database
     schema: str = "main"
+    generated: Mapping[str, str] = field(default_factory=dict)  #: further columns, computed ones
 
 
 @dataclass(frozen=True)

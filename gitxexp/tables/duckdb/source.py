@@ -197,21 +197,33 @@ def _duck_tables(session: Session, alias: str) -> list[Table]:
         columns = session.describe(relation)
         if "rowid" in {column.lower() for column in columns}:
             raise XexpError(f"table {name} has a column called rowid, which DuckDB needs itself")
-        stored = {c: t for c, t in columns.items() if not is_generated(ddl, c)}
+        computed = generated_columns(ddl)
+        stored = {c: t for c, t in columns.items() if c not in computed}
         unique = _duck_keys(session, alias, schema, name)
         first = unique[0] if unique else ()
         primary = len(first) == 1 and columns.get(first[0], "").endswith(("INTEGER", "BIGINT"))
         label = name if schema == "main" else f"{schema}.{name}"
+        others = {c: t for c, t in columns.items() if c in computed}
         found.append(
-            Table(label, relation, "rowid", stored, "duckdb", unique, primary, ddl, schema)
+            Table(label, relation, "rowid", stored, "duckdb", unique, primary, ddl, schema, others)
         )
     return found
 
 
-def is_generated(ddl: str, column: str) -> bool:
-    name = re.escape(column.replace('"', '""'))
-    pattern = rf'[(,]\s*(?:"{name}"|{name})\s[^,]*?GENERATED ALWAYS'
-    return re.search(pattern, ddl, re.IGNORECASE) is not None
+_TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[\w$]+|\S")
+
+
+def generated_columns(ddl: str) -> set[str]:
+    """The columns that a table computes, by the statement that DuckDB gives for it."""
+    found, name, depth, before = set(), "", 0, ""
+    for token in _TOKEN.findall(ddl):
+        if depth == 1 and before in ("(", ","):
+            name = token[1:-1].replace('""', '"') if token.startswith('"') else token
+        if depth == 1 and (before, token) == ("GENERATED", "ALWAYS"):
+            found.add(name)
+        depth += (token == "(") - (token == ")")
+        before = token
+    return found
 
 
 def _duck_keys(session: Session, alias: str, schema: str, name: str) -> tuple[tuple[str, ...], ...]:
@@ -333,7 +345,7 @@ def _load(
     allow_lossy: bool,
 ) -> Table:
     info = con.execute(f"PRAGMA table_xinfo({quote(name)})").fetchall()
-    columns = [row[1] for row in info if row[6] == 0]
+    columns = [row[1] for row in info if row[6] != 1]  # 1: hidden
     types = _census(con, name, columns, stringify, allow_lossy)
     target = session.name("table")
     stored = ["BIGINT", *("VARCHAR" if t == EMPTY else t for t in types)]
@@ -352,8 +364,13 @@ def _load(
     )
     relation = f"(SELECT {shown}{', ' if shown else ''}xexp_row FROM {target})"
     unique, primary = _keys(con, name, info)
+    computed = {row[1] for row in info if row[6]}
     described = dict(zip(columns, types, strict=True))
-    return Table(name, relation, "xexp_row", described, "sqlite", unique, primary, ddl)
+    cols = {c: t for c, t in described.items() if c not in computed}
+    generated = {c: t for c, t in described.items() if c in computed}
+    return Table(
+        name, relation, "xexp_row", cols, "sqlite", unique, primary, ddl, generated=generated
+    )
 
 
 def _census(

@@ -277,7 +277,8 @@ def _defaults(session: Session, place: str, outcome: Outcome) -> None:
             [catalog, side.table.schema, _short(side)],
         )
         for name, default in rows:
-            if name.lower() in added and name in side.table.columns:
+            stored = name in side.table.columns and name not in side.table.generated
+            if stored and name.lower() in added:
                 column = quote(added.pop(name.lower()))
                 session.rows(f"ALTER TABLE {place} ALTER {column} SET DEFAULT {default}")
 
@@ -491,7 +492,7 @@ def _write_table(session: Session, con: sqlite3.Connection, outcome: Outcome, ed
         con.execute(f"DROP TABLE IF EXISTS {name}")
         return
     if not edit or table.ours is None:
-        con.execute(_ddl(table))
+        _create_in_sqlite(con, table)
         _insert(session, con, table, final_query(outcome))
         return
     for column in table.added:
@@ -514,15 +515,20 @@ def _affinity(kind: str) -> str:
     return "INTEGER" if kind.endswith("INT") or kind in ("INTEGER", "BOOLEAN") else "TEXT"
 
 
-def _ddl(table: Aligned) -> str:
+def _create_in_sqlite(con: sqlite3.Connection, table: Aligned) -> None:
+    """Create the table as a SQLite file declares it, with the columns that others add."""
     side = table.ours or table.others[0]
-    same = {c.lower() for c in side.table.columns} == {c.lower() for c in table.columns}
-    if side.table.kind == "sqlite" and same:
-        return side.table.ddl
+    if side.table.kind == "sqlite":
+        con.execute(side.table.ddl)
+        for column in table.columns:
+            if column not in side.has:
+                added = f"{quote(column)} {_declared(table, column)}"
+                con.execute(f"ALTER TABLE {quote(table.name)} ADD COLUMN {added}")
+        return
     parts = [f"{quote(c)} {_declared(table, c)}" for c in table.columns]
     if side.table.unique:
         parts.append(f"UNIQUE ({', '.join(map(quote, side.table.unique[0]))})")
-    return f"CREATE TABLE {quote(table.name)} ({', '.join(parts)})"
+    con.execute(f"CREATE TABLE {quote(table.name)} ({', '.join(parts)})")
 
 
 def _shown(table: Aligned, names: Sequence[str], prefix: str = "") -> str:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from gitxexp.common.errors import XexpError
 from gitxexp.common.sqlite import quote
 from gitxexp.tables.plan import Conflict, MergeOptions
-from gitxexp.tables.rules import carried, fold, missing_table, renamed
+from gitxexp.tables.rules import carried, fold, missing_table, renamed, stored_elsewhere
 from gitxexp.tables.sqlite.feed import Feed, make_feed
 from gitxexp.tables.sqlite.schema import (
     Column,
@@ -145,10 +145,7 @@ def _refuse_computed(con: sqlite3.Connection, feed: Feed) -> None:
             continue
         test = feed.source(f"s.{quote(column.name)} IS NOT NULL")
         if con.execute(f"SELECT 1 {test} LIMIT 1").fetchone():
-            raise XexpError(
-                f"{feed.target.name}.{name} is a generated column here and stored in {feed.label}",
-                f"import it under another name: --rename {name}={name}_stored",
-            )
+            raise stored_elsewhere(feed.target.name, name, feed.label)
 
 
 def changes_value(column: Column, value: str) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from gitxexp.common.errors import XexpError
 from gitxexp.tables.duckdb.merge import merge3_files, merge_files
+from gitxexp.tables.engine import merge
 from gitxexp.tables.plan import MergeOptions, Mode, OnConflict
 from tests.tables.support import database, read, write
 
@@ -480,3 +481,60 @@ def test_a_change_that_sql_does_not_see(
     held = "SELECT k, v::VARCHAR FROM t ORDER BY k"
     assert ask(tmp_path / "three.duckdb", held) == [(1, new), (2, None)]
     assert ask(ours, held) == [(1, new), (2, new)]
+
+
+COMPUTED = "CREATE TABLE t (a INTEGER, g DECIMAL(9,1) GENERATED ALWAYS AS (a * 2))"
+
+
+@pytest.mark.parametrize("kind", ["db", "duckdb"])
+def test_a_generated_column_of_one_side(kind: str, tmp_path: Path) -> None:
+    """Its values come along where the result stores the column or lacks it."""
+
+    def file(name: str, table: str, rows: str) -> Path:
+        return make(tmp_path / f"{name}.{kind}", table, f"INSERT INTO t {rows}")
+
+    computed = file("computed", COMPUTED, "(a) VALUES (1), (2)")
+    stored = file("stored", "CREATE TABLE t (a INTEGER, g DECIMAL(9,1))", "VALUES (1, 7)")
+    plain = file("plain", "CREATE TABLE t (a INTEGER)", "VALUES (1)")
+    out = tmp_path / f"out.{kind}"
+    with pytest.raises(XexpError, match=r"t.g is a generated column here and stored in .*stored"):
+        merge(computed, [stored])
+    lossy = MergeOptions(allow_lossy=True)
+    for other, rows in ((stored, {(1, 7), (1, 2), (2, 4)}), (plain, {(1, None), (1, 2), (2, 4)})):
+        if kind == "duckdb":
+            with pytest.raises(
+                XexpError, match=r"generated column t.g is .*: its values are stored"
+            ):
+                merge(other, [computed], out)
+        merge(other, [computed], out, lossy)
+        assert set(ask(out, "SELECT * FROM t")) == rows
+        out.unlink()
+    merge(computed, [plain])
+    assert ask(computed, "SELECT * FROM t") == [(1, 2), (2, 4)]
+
+
+@pytest.mark.parametrize("kind", ["db", "duckdb"])
+def test_a_generated_column_is_a_plain_one_in_another_format(kind: str, tmp_path: Path) -> None:
+    source = make(tmp_path / f"a.{kind}", COMPUTED, "INSERT INTO t (a) VALUES (1), (2)")
+    out = tmp_path / "t.parquet"
+    merge_files(out, [source], out)
+    assert read(out, "t") == [{"a": 1, "g": 2}, {"a": 2, "g": 4}]
+
+
+def test_a_new_sqlite_file_keeps_what_a_sqlite_source_declares(tmp_path: Path) -> None:
+    one = make(
+        tmp_path / "a.db",
+        "CREATE TABLE t (k INTEGER PRIMARY KEY, v TEXT NOT NULL, w INT AS (k + 1), CHECK (v <> ''))",
+        "INSERT INTO t VALUES (1, 'a')",
+    )
+    two = make(
+        tmp_path / "b.duckdb",
+        "CREATE TABLE t (k INTEGER, v VARCHAR, x DOUBLE)",
+        "INSERT INTO t VALUES (2, 'b', 0.5)",
+    )
+    out = tmp_path / "out.db"
+    merge_files(out, [one, two], out)
+    assert ask(out, "SELECT * FROM t") == [(1, "a", 2, None), (2, "b", 3, 0.5)]
+    (sql,) = ask(out, "SELECT sql FROM sqlite_master WHERE type = 'table'")
+    assert "CHECK (v <> '')" in sql[0]
+    assert "NOT NULL" in sql[0]
