@@ -11,6 +11,7 @@ Align the columns of several inputs by name, with one type each.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -141,15 +142,37 @@ def common_type(
     texts = _text_twins(session, valued, kinds)
     if texts:
         return texts
-    merged = kinds[0]
-    for other in kinds[1:]:
-        merged = _pair(session, name, merged, other, valued)
+    enums = all(kind.startswith("ENUM(") and kind.endswith(")") for kind in kinds)
+    merged = enum_of(*kinds) if enums else None
+    if merged is None:
+        merged = kinds[0]
+        for other in kinds[1:]:
+            merged = _pair(session, name, merged, other, valued)
     return _checked(session, name, merged, valued, options, out)
 
 
 def _refusal(name: str, uses: Sequence[Use], why: str, hint: str) -> XexpError:
     held = ", ".join(f"{use.type} in {use.label}" for use in uses)
     return XexpError(f"column {name} cannot be merged unchanged: {held} ({why})", hint=hint)
+
+
+def enum_of(*declared: str) -> str | None:
+    """The type ENUM with the values of all, of the first one first; None if they order values differently.
+
+    ``declared``: types, or statements that create one.
+    """
+    lists = [re.findall(r"'(?:[^']|'')*'", kind) for kind in declared]
+    later = Counter(value for values in lists for value in values[1:])
+    places, found = [0] * len(lists), list[str]()
+    while heads := {i: lists[i][at] for i, at in enumerate(places) if at < len(lists[i])}:
+        first = next((value for value in heads.values() if not later[value]), None)
+        if first is None:
+            return None
+        found.append(first)
+        for i in [i for i, value in heads.items() if value == first]:
+            places[i] += 1
+            later.subtract(lists[i][places[i] : places[i] + 1])
+    return f"ENUM({', '.join(found)})"
 
 
 def _pair(session: Session, name: str, one: str, other: str, uses: Sequence[Use]) -> str:

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
+from gitxexp.tables.duckdb.align import enum_of
 from gitxexp.tables.duckdb.session import Session, Source, quote, text
 from gitxexp.tables.rules import carried
 
@@ -102,16 +104,21 @@ def incoming(
     for source, items in listed:
         for item in items:
             key = _key(item)
-            own, before = _spelled(mine.get(key)), _spelled(was.get(key))
+            held = changed.get(key) or mine.get(key) or new.get(key)
+            own, before = _spelled(held), _spelled(was.get(key))
             if not own and not (ours and before):
-                new.setdefault(key, item)
+                new[key] = item
             elif _spelled(item) in (own, before):
                 continue
+            elif held and (both := _with_values_of(held, item)):
+                if _spelled(both) != own:
+                    (changed if key in mine else new)[key] = both
             elif base and own == before and item.kind in _REPLACED:
                 changed[key] = item
             else:
                 name = "comment " + item.name if item.kind == "COMMENT" else item.label
-                here = "the target's is kept" if own else "the target dropped it"
+                here = "the target's is kept" if key in mine else "the first one is kept"
+                here = here if own else "the target dropped it"
                 line = f"{name} differs in {source.path}: {here}"
                 (kept if item.kind == "COMMENT" else lost).append(line)
     if ours is not None and ours.kind == "duckdb":
@@ -126,7 +133,18 @@ def incoming(
 
 def _spelled(item: Object | None) -> str:
     """Its statement; the current value of a sequence is ignored."""
-    return "" if item is None else _START.sub("", " ".join(item.sql.split()))
+    if item is None:
+        return ""
+    sql = re.sub(r" AS ENUM \( (.*) \);$", r" AS ENUM(\1);", " ".join(item.sql.split()))
+    return _START.sub("", sql)
+
+
+def _with_values_of(held: Object, other: Object) -> Object | None:
+    """The type ENUM with the values of both, if both are one and order their values alike."""
+    if held.kind != "TYPE" or not all(" AS ENUM" in _spelled(item) for item in (held, other)):
+        return None
+    both = enum_of(held.sql, other.sql)
+    return replace(held, sql=f"CREATE TYPE {held.name} AS {both};") if both else None
 
 
 def _constraints(
@@ -204,15 +222,23 @@ def _declared(session: Session, source: Source) -> dict[tuple[str, str, str], li
     }
 
 
-def replace_objects(session: Session, alias: str, objects: Iterable[Object]) -> None:
-    """Replace the objects of the same names."""
+def replace_objects(session: Session, alias: str, objects: Iterable[Object]) -> list[str]:
+    """Replace the objects of the same names; return descriptions of those that must stay."""
+    stay = []
     for item in objects:
+        if item.kind == "TYPE":
+            try:
+                session.rows(f"DROP TYPE {alias}.{item.name}")
+            except XexpError as error:
+                stay.append(f"{item.label} keeps its values: {error.message}")
+                continue
         if item.kind == "INDEX":
             schema = _index_schema(item) or "main."
             session.rows(f"DROP INDEX IF EXISTS {alias}.{schema}{item.name}")
         session.rows(f"USE {alias}")
         session.rows(re.sub(r"^CREATE (MACRO|VIEW)\b", r"CREATE OR REPLACE \1", item.sql))
         session.rows("USE memory")
+    return stay
 
 
 def create(session: Session, alias: str, objects: Iterable[Object]) -> dict[Object, str]:

@@ -169,7 +169,7 @@ def _duckdb(job: Job, temp: Path) -> tuple[str, ...]:
     lost = list(write_duckdb(job.session, alias, job.outcomes, edit))
     late = [item for item in found.new if item in early or not item.early]
     failed = create(job.session, alias, late)
-    replace_objects(job.session, alias, found.changed)
+    lost += replace_objects(job.session, alias, found.changed)
     lost += [f"{item.label} was not carried over: {why}" for item, why in failed.items()]
     advance(job.session, alias, job.others)
     accept(job, lost)
@@ -354,7 +354,7 @@ def _widen(session: Session, alias: str, place: str, outcome: Outcome) -> None:
         try:
             session.rows(f"ALTER TABLE {place} ALTER COLUMN {quote(column)} TYPE {kind}")
         except XexpError as error:
-            if "depend" not in error.message:
+            if "depend" not in error.message and "constraint" not in error.message:
                 raise
             raise XexpError(
                 f"{outcome.table.name}.{column} cannot become {kind}: a foreign key, a generated "

@@ -538,3 +538,63 @@ def test_a_new_sqlite_file_keeps_what_a_sqlite_source_declares(tmp_path: Path) -
     (sql,) = ask(out, "SELECT sql FROM sqlite_master WHERE type = 'table'")
     assert "CHECK (v <> '')" in sql[0]
     assert "NOT NULL" in sql[0]
+
+
+def grown(path: Path, *values: str, named: bool = True) -> Path:
+    kind = f"ENUM({', '.join(f'{v!r}' for v in values)})"
+    types = [f"CREATE TYPE mood AS {kind}"] if named else []
+    table = f"CREATE TABLE t (k INTEGER, v {'mood' if named else kind})"
+    row = f"INSERT INTO t VALUES ({len(values)}, '{values[-1]}')"
+    return make(path, *types, table, row)
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize(
+    ("one", "two", "both"),
+    [
+        ("ab", "abc", "abc"),
+        ("abc", "ab", "abc"),
+        ("abx", "aby", "abxy"),
+        ("ac", "abc", "abc"),
+        ("ba", "abc", ""),
+    ],
+)
+def test_an_enum_that_sides_extended(
+    named: bool, one: str, two: str, both: str, tmp_path: Path
+) -> None:
+    """It has the values of both, unless they are in another order."""
+    base = grown(tmp_path / "base.duckdb", *"ab", named=named)
+    with database(base) as con:
+        con.execute("DELETE FROM t")
+    ours, theirs = (
+        grown(tmp_path / f"{name}.duckdb", *values, named=named)
+        for name, values in (("ours", one), ("theirs", two))
+    )
+    outs = [tmp_path / f"out{n}.duckdb" for n in range(3)]
+    if named and not both:
+        with pytest.raises(XexpError, match=r"type mood differs in .*: the target's is kept"):
+            merge_files(ours, [theirs])
+        with pytest.raises(XexpError, match=r"type mood differs in .*: the first one is kept"):
+            merge_files(outs[0], [ours, theirs])
+        return
+    merge_files(outs[0], [ours, theirs])
+    merge_files(ours, [theirs], outs[1])
+    merge3_files(base, ours, theirs, outs[2])
+    for out in outs:
+        kind = f"ENUM({', '.join(f'{v!r}' for v in both)})" if both else "VARCHAR"
+        types = ask(out, "SELECT data_type FROM duckdb_columns() WHERE column_name = 'v' "
+                    "AND database_name = current_database()")  # fmt: skip
+        assert types == [(kind,)]
+        rows = {(len(one), one[-1]), (len(two), two[-1])}
+        assert rows <= set(ask(out, "SELECT * FROM t"))
+        if named:
+            assert ask(out, "SELECT enum_range(NULL::mood)") == [(list(both),)]
+
+
+def test_an_enum_that_another_table_needs_stays(tmp_path: Path) -> None:
+    ours = grown(tmp_path / "ours.duckdb", *"ab")
+    theirs = grown(tmp_path / "theirs.duckdb", *"abc")
+    for path in (ours, theirs):
+        make(path, "CREATE TABLE u (v mood PRIMARY KEY)")
+    with pytest.raises(XexpError, match=r"u\.v cannot become ENUM.*constraint"):
+        merge_files(ours, [theirs])
