@@ -91,7 +91,8 @@ class Stores:
         return self.strategy in (Strategy.AUTO, Strategy.DVC)
 
     def manifest(self, out: Output) -> tuple[File, ...] | None:
-        """Return a directory's files, from a cache, else from the remote."""
+        """Return a directory's files, from a cache, else from the remote. Raises XexpError if that cannot
+        be reached."""
         found = self.objects.manifest(out)
         if found is None and out.oid and self.strategy is Strategy.AUTO:
             home = self.objects.home(out.root)
@@ -99,13 +100,18 @@ class Stores:
                 found = manifest(out, [home])
         if found is not None or not self.remotes or not out.oid or out.versioned:
             return found
+        problem: XexpError | None = None
         for asked in self.asked(out):
-            if asked.folder is None:
-                with suppress(XexpError):
+            if asked.folder is None and asked.name is not None:
+                try:
                     self._into_cache(out, [out.oid], own=asked.own)
+                except XexpError as error:
+                    problem = problem or error
             found = manifest(out, [asked.folder]) if asked.folder else self.objects.manifest(out)
             if found is not None:
                 return found
+        if problem is not None:
+            raise problem
         return None
 
     def places(self, out: Output, oid: str) -> Iterator[Place]:

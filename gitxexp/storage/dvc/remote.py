@@ -25,9 +25,11 @@ from gitxexp.storage import paths
 from gitxexp.storage.dvc import proofs
 from gitxexp.storage.dvc.listing import Remote
 from gitxexp.storage.dvc.places import (
+    Config,
     cache_dir,
     cache_dirs,
     local_remote_dir,
+    read_config,
     remote_name,
     remote_url,
     remotes,
@@ -358,8 +360,9 @@ def _fetch_special(top: Path, outputs: list[Output]) -> list[str]:
     """Fetch imports and cloud-versioned outputs one by one; return the paths that failed."""
     missing = []
     for out in outputs:
+        root = top / out.root
         try:
-            with opened(top / out.root, f"fetch {out.path}") as repo:
+            with opened(root, f"fetch {out.path}", _verifying(root, {})) as repo:
                 repo.fetch(targets=targets(top, [out]))
         except Refused as error:
             note(error.message)
@@ -436,18 +439,31 @@ def pull(top: Path, outputs: Iterable[Output], home: Path, remote: str | None = 
     lost = set()
     for out in outputs:
         own = remotes(today(home / out.root))
-        named = {key[7:]: values for key, values in own.items() if key.startswith("remote ")}
-        of_today: dict[str, Any] = {"remote": named}
+        of_today: dict[str, Any] = {"remote": _named_in(own)}
         if "remote" in own.get("core", {}):
             of_today["core"] = {"remote": own["core"]["remote"]}
-        if not any(_pulled(top, out, remote, config) for config in (None, of_today)):
+        if not any(_pulled(top, out, remote, config) for config in ({}, of_today)):
             lost.add(out.path)
     return lost
 
 
-def _pulled(top: Path, out: Output, remote: str | None, config: dict[str, Any] | None) -> bool:
+def _named_in(config: Config) -> dict[str, dict[str, Any]]:
+    """The remotes of a configuration, by name."""
+    return {key[7:]: {**values} for key, values in config.items() if key.startswith("remote ")}
+
+
+def _verifying(root: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with which DVC hashes what it downloads in the project at ``root``, as it does
+    not by default: a corrupt copy would go into the cache."""
+    named = _named_in(read_config(root)) | config.get("remote", {})
+    checked = {name: config.get("remote", {}).get(name, {}) | {"verify": True} for name in named}
+    return config | {"remote": checked}
+
+
+def _pulled(top: Path, out: Output, remote: str | None, config: dict[str, Any]) -> bool:
+    root = top / out.root
     try:
-        with opened(top / out.root, f"pull {out.path}", config) as repo:
+        with opened(root, f"pull {out.path}", _verifying(root, config)) as repo:
             repo.pull(targets=targets(top, [out]), remote=remote)
     except DvcError:
         return False

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from gitxexp.common.dataclass import dataclass
-from gitxexp.common.errors import NoAnswer
+from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.repository.commit import RefMoved
 from gitxexp.repository.operation import Changed, Repository, Step, Undoing
 from gitxexp.repository.repository import Project, Running
@@ -441,7 +441,9 @@ def _members(project: Project, trees: list[Path], folders: list[str]) -> tuple[s
                 path=folder, hash=f"md5:{folder}", size=None, nfiles=None, remote=None, pointer="",
                 stage=None, legacy=legacy, root=root,
             )  # fmt: skip
-            entries = stores.manifest(out)
+            entries = None
+            with suppress(XexpError):  # the remote of one project does not answer
+                entries = stores.manifest(out)
             if entries is not None:
                 hashes |= {(entry.hash or "")[4:] for entry in entries}
                 break

@@ -18,6 +18,7 @@ from gitxexp.storage.objects import object_path
 from gitxexp.workflows.artifacts import write
 from tests.conftest import copy_template
 from tests.helpers import Clock, Repo, run
+from tests.servers import http_server
 
 SIZE = 40_000_000
 
@@ -64,6 +65,21 @@ def test_a_damaged_cache_object_is_told_and_the_remote_serves(
         repaired = f"{kept}\nwarning: {kept} was repaired from the remote store\n"
         assert done.err.startswith(start) and done.err.endswith(repaired)
         assert kept.read_bytes() == content and again.code == 0
+
+
+@pytest.mark.parametrize("kind", ["truncated", "garbage"])
+def test_what_is_damaged_on_a_server_does_not_enter_the_cache(trained: Repo, kind: str) -> None:
+    """DVC, which is asked last, does not hash what it downloads."""
+    assert trained.remote is not None
+    damage(object_of(trained, "models/production/model.bin", trained.remote), kind)
+    shutil.rmtree(trained / ".dvc/cache")
+    (trained / "models/production/model.bin").unlink()
+    with http_server(trained.remote) as server:
+        server.default_of(trained)
+        trained.commit("over HTTP")
+        done = trained.xexp("get", "HEAD", "models/production/model.bin")
+        assert done.code == 128 and "no valid copy" in done.err
+        assert not object_of(trained, "models/production/model.bin").exists()
 
 
 def test_a_work_tree_stands_in_for_the_cache(trained: Repo, tmp_path: Path) -> None:

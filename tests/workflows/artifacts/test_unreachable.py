@@ -60,6 +60,8 @@ def moved(repo: Repo, address: str) -> None:
 
 
 def test_unreachable_is_not_absent(tagged: Repo, silent: str) -> None:
+    tagged.write("raw/a.txt", "a folder\n")
+    tagged.dvc_add("raw")
     moved(tagged, silent)
     tagged.xexp("worktree", "new", "w").good()
     tree = tagged.path.parent / "exp-w"
@@ -75,9 +77,11 @@ def test_unreachable_is_not_absent(tagged: Repo, silent: str) -> None:
     shutil.rmtree(tree)
     tagged.git("worktree", "prune")
     (tagged / "data/train.csv").unlink()
-    done = tagged.xexp("get", "e0.1.0", "data/train.csv", "-o", "got.csv")
-    assert done.code == 128 and "remote 'store' could not be asked" in done.err
-    assert not (tagged / "got.csv").exists()
+    shutil.rmtree(tagged / "raw")
+    for version, path in (("e0.1.0", "data/train.csv"), ("HEAD", "raw")):
+        done = tagged.xexp("get", version, path, "-o", "got")
+        assert done.code == 128 and "remote 'store' could not be asked" in done.err
+        assert not (tagged / "got").exists()
     done = tagged.xexp("worktree", "new", "v")
     assert done.code == 128 and "remote 'store' could not be asked" in done.err
 
