@@ -59,7 +59,10 @@ def write_parquet(
     if _compact(outcome, manner):
         session.rows("SET threads = 1")  # only a single writer fills every row group
     query = final_query(outcome)
+    if not manner.required:
+        session.rows("SET disabled_optimizers = 'statistics_propagation'")
     session.thrifty(f"COPY ({query}) TO {text(link)} ({', '.join(options)})")
+    session.rows("RESET disabled_optimizers")
 
 
 def _compact(outcome: Outcome, manner: Manner) -> bool:
@@ -132,6 +135,8 @@ class Manner:
     bloom: bool = False
     groups: int = 0  #: row groups that the file has
     metadata: tuple[tuple[str, bytes], ...] = ()
+    #: it may have columns that are REQUIRED, which DuckDB makes of those without NULLs, by statistics
+    required: bool = True
 
 
 def manner_of(session: Session, source: Source) -> Manner:
@@ -146,6 +151,10 @@ def manner_of(session: Session, source: Source) -> Manner:
         "bool_or(encodings LIKE '%DICTIONARY%'), bool_or(bloom_filter_offset IS NOT NULL) "
         f"FROM parquet_metadata({link})"
     )[0]
+    required = session.value(
+        f"SELECT count(*) FROM parquet_schema({link}) WHERE repetition_type = 'REQUIRED' "
+        "AND coalesce(num_children, 0) = 0"
+    )
     return Manner(
         codecs[0][0] if codecs else "SNAPPY",
         rows if groups and groups > 1 else max(rows or 0, ROWS),
@@ -153,6 +162,7 @@ def manner_of(session: Session, source: Source) -> Manner:
         bool(bloom),
         groups or 0,
         _footer_metadata(session, source),
+        bool(required),
     )
 
 

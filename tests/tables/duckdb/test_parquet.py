@@ -293,3 +293,26 @@ def test_types_that_parquet_lacks_are_kept_or_refused(
         same = f"SELECT v::VARCHAR::{kept} = (SELECT v FROM '{out}') FROM t"
         assert con.execute(f"SELECT typeof(v) FROM '{out}'").fetchall() == [(kept,)]
         assert con.execute(same).fetchall() == [(True,)]
+
+
+@pytest.mark.parametrize("null", [True, False])
+def test_columns_without_nulls_may_have_them_as_before(null: bool, tmp_path: Path) -> None:
+    """So that the file and others with its schema can still be read as one."""
+    a, b = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    schema = pa.schema(
+        [pa.field("k", pa.int64()), pa.field("s", pa.string()), pa.field("l", pa.list_(pa.int8()))]
+    )
+    last = None if null else "c"
+    pq.write_table(pa.table({"k": [1], "s": ["a"], "l": [[1]]}, schema), a)
+    pq.write_table(pa.table({"k": [2], "s": [last], "l": [[2]]}, schema), b)
+    merge_files(a, [b])
+    assert pq.read_schema(a).remove_metadata().equals(schema)
+
+
+def test_columns_that_must_not_be_null_stay_so(tmp_path: Path) -> None:
+    a, b = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    schema = pa.schema([pa.field("k", pa.int64(), nullable=False)])
+    for path, value in ((a, 1), (b, 2)):
+        pq.write_table(pa.table({"k": [value]}, schema), path)
+    merge_files(a, [b])
+    assert pq.read_schema(a).remove_metadata().equals(schema)
