@@ -945,6 +945,7 @@ head_line() {
 
 last=
 less=
+others=
 refs() { $last git -c versionsort.suffix=xp- for-each-ref --sort=-v:refname "$@" 2>/dev/null; }
 
 prefix_here() {
@@ -998,7 +999,8 @@ first() {
     for name in "$@"; do
         number=$((number + 1))
         [ "$number" -le 100 ] || break
-        asked="$asked${NL}refs/tags/$less$name${NL}refs/heads/$name${NL}refs/remotes/$name"
+        asked="$asked${NL}refs/tags/$less$name"
+        [ -z "$others" ] || asked="$asked${NL}refs/heads/$name${NL}refs/remotes/$name"
     done
 }
 
@@ -1016,6 +1018,7 @@ list() {
         return
         ;;
     esac
+    case "$*" in *refs/heads/* | *refs/remotes/*) others=yes ;; *) others= ;; esac
     IFS=$NL
     set -- $(refs --format="$short" "$@")
     first "$@"

@@ -54,12 +54,17 @@ _git-xexp ()
         fi
     done
     if (( $#reply > 100 )); then
-        more=("${(@)${(@)reply[101,-1]}%%$'\t'*}")
+        more=("${(@)reply[101,-1]}")
+        # One look at them all: an edit of thousands of words takes longer than git does.
+        line="${(F)more}"
+        [[ $line != *$'\t'* ]] || more=("${(@)more%%$'\t'*}")
         if [[ $kind == path || $more[1] == *= ]]; then
             ends+=("${(@M)more:#*[=/]}") ended+=("${(@VM)more:#*[=/]}")
             more=("${(@)more:#*[=/]}")
         fi
-        values+=("${(@)more}") displays+=("${(@V)more}")
+        values+=("${(@)more}")
+        [[ $line != *[^[:print:]$'\n']* ]] || more=("${(@V)more}")
+        displays+=("${(@)more}")
     fi
     integer ret=1
     (( $#values )) && compadd -V xexp $listed -d displays -a -- values && ret=0

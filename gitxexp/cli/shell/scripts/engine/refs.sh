@@ -4,6 +4,7 @@
 # nothing comes after it: one process less.
 last=
 less=
+others=
 refs() { $last git -c versionsort.suffix=xp- for-each-ref --sort=-v:refname "$@" 2>/dev/null; }
 
 # own=what the versions of the project around this folder begin with: [tag] prefix of the nearest settings
@@ -65,7 +66,8 @@ first() {
     for name in "$@"; do
         number=$((number + 1))
         [ "$number" -le 100 ] || break
-        asked="$asked${NL}refs/tags/$less$name${NL}refs/heads/$name${NL}refs/remotes/$name"
+        asked="$asked${NL}refs/tags/$less$name"
+        [ -z "$others" ] || asked="$asked${NL}refs/heads/$name${NL}refs/remotes/$name"
     done
 }
 
@@ -84,6 +86,7 @@ list() {
         return
         ;;
     esac
+    case "$*" in *refs/heads/* | *refs/remotes/*) others=yes ;; *) others= ;; esac
     IFS=$NL
     set -- $(refs --format="$short" "$@")
     first "$@"
