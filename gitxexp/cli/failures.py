@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from pathlib import Path
 
 from gitxexp.common.errors import FATAL, XexpError
+from gitxexp.common.text import not_utf8
 
 
 def unexpected(error: Exception) -> tuple[str, str | None, int]:
@@ -23,9 +23,8 @@ def unexpected(error: Exception) -> tuple[str, str | None, int]:
     if os.environ.get("XEXP_TRACEBACK"):
         raise error
     if isinstance(error, UnicodeEncodeError):  # a path's bytes, as Python has them
-        name = (re.findall(r"[^\s\"']*[\udc80-\udcff][^\s\"']*", error.object) or [error.object])[0]
         return (
-            f"'{name}' is not UTF-8, which names in the registry and in DVC are",
+            f"'{not_utf8(error.object)}' is not UTF-8, which names in the registry and in DVC are",
             "rename it",
             FATAL,
         )

@@ -79,6 +79,19 @@ def suggestion(name: str, known: Sequence[str], otherwise: str | None = None) ->
     return f"did you mean {' or '.join(named)}?" if named else otherwise
 
 
+def require_utf8(*texts: str) -> None:
+    """Raise UsageError for a text that the registry, DVC and DuckDB cannot hold."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            from gitxexp.common.text import not_utf8
+
+            raise UsageError(
+                f"'{not_utf8(text)}' is not UTF-8", "the registry, DVC and SQL hold UTF-8 only"
+            ) from None
+
+
 #: git-clone(1), --filter
 _PARTIAL = (
     "this clone is partial, and its remote does not answer; with it, to have every file here:\n"

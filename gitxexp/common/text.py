@@ -38,6 +38,14 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() or c in _JOINERS else _escaped(c) for c in text)
 
 
+def not_utf8(text: str) -> str:
+    """The word of a text that has bytes which are not UTF-8, as Python holds them."""
+    import re  # 2 ms, which only an error needs
+
+    found = re.search("[^\\s\"']*[\ud800-\udfff][^\\s\"']*", text)
+    return found[0] if found else text
+
+
 def html_text(text: str) -> str:
     """Escape ``text`` for HTML, so that it is shown and none of it is markup."""
     import html  # 2 ms, which a terminal listing need not pay

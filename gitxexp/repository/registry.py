@@ -385,6 +385,8 @@ class Registry:
     def _errors(self) -> Iterator[None]:
         try:
             yield
+        except UnicodeEncodeError:  # what was to be written or looked up is wrong, not the registry
+            raise
         except (sqlite3.Error, ValueError, RecursionError) as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
                 raise XexpError(
@@ -459,14 +461,22 @@ def add_promotion(db: Database, promotion: Promotion) -> None:
 def put_run(db: sqlite3.Connection, run: Mapping[str, Any]) -> None:
     """Insert a run record (:data:`RUN_COLUMNS`), replacing an older one with the same id."""
     row = {
-        name: json.dumps(run[name], sort_keys=True, ensure_ascii=False)
-        if name in _RUN_JSON
-        else run[name]
+        name: json.dumps(value, sort_keys=True, ensure_ascii=False) if name in _RUN_JSON else value
         for name in RUN_COLUMNS
+        for value in (_as_utf8(run[name]),)
     }
     names = ", ".join(f'"{name}"' for name in row)
     marks = ", ".join("?" * len(row))
     db.execute(f"INSERT OR REPLACE INTO runs ({names}) VALUES ({marks})", tuple(row.values()))
+
+
+def _as_utf8(value: Any) -> Any:
+    """Escape what is not UTF-8, such as the name of a folder: a run that ended has to be recorded."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {_as_utf8(key): _as_utf8(each) for key, each in value.items()}
+    return [*map(_as_utf8, value)] if isinstance(value, list | tuple) else value
 
 
 def put_packages(db: sqlite3.Connection, hash: str, names: Iterable[str]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gitxexp.repository.registry import Registry
 from tests.helpers import Repo, run, xexp_inside, xexp_process
 
 
@@ -360,3 +361,27 @@ def test_a_registry_in_use(ready: Repo, monkeypatch: pytest.MonkeyPatch) -> None
         done = ready.xexp("promote", "--history")
     assert done.code == 128
     assert done.err.endswith("is in use by another program\nhint: try again when it is done\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("run", "--", "echo", "a\udcff"), ("sweep", "-S", "lr=1,2", "--", "echo", "a\udcff"),
+     ("sql", "SELECT 'a\udcff'"), ("explore", "list", "--where", "a\udcff = 1")],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_text_that_is_not_utf8(ready: Repo, words: tuple[str, ...]) -> None:
+    hint = "hint: the registry, DVC and SQL hold UTF-8 only\n"
+    assert refused(ready, *words, code=129) == f"fatal: 'a\\udcff' is not UTF-8\n{hint}"
+
+
+def test_a_run_with_names_that_are_not_utf8(ready: Repo) -> None:
+    """It is recorded with their escapes; its record would stop each command that follows."""
+    folder = ready / "a\udcff"
+    folder.mkdir()
+    xexp_inside("run", "--no-tag", "--", "true", cwd=folder).good()
+    (run,) = Registry(ready / ".xexp/registry.db").runs()
+    assert (run["folder"], run["status"], run["command"]) == ("a\\udcff", "done", ["true"])
+    done = ready.xexp("registry", "show", "a\udcff")
+    assert done.err.startswith("fatal: the registry has no 'a\\udcff'")
+    done = ready.xexp("registry", "search", "a\udcff")
+    assert "is not UTF-8" in done.err and "rebuild" not in done.err

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitxexp.common.dataclass import dataclass
-from gitxexp.common.errors import NoAnswer, UsageError, XexpError
+from gitxexp.common.errors import NoAnswer, UsageError, XexpError, require_utf8
 from gitxexp.common.text import counted, some
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import prefetch
@@ -188,6 +188,7 @@ def prepare(project: Project, request: RunRequest, *, cwd: Path, wait: bool = Tr
         raise UsageError("--all and --dirty cannot be used together", "use only one of them")
     refuse_two_versions(request.version, request.level, request.name)
     command = request.command or default_command(project)
+    require_utf8(*command)
     in_files, in_words = _split(project, command, request.params)
     files = parameters.plan(project.top, project.config, in_files)
     changes = repository_commit.changes(project)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gitxexp.common.dataclass import dataclass
-from gitxexp.common.errors import UsageError, suggestion
+from gitxexp.common.errors import UsageError, require_utf8, suggestion
 from gitxexp.storage.paths import leaves
 from gitxexp.tables.duckdb import session
 from gitxexp.tables.duckdb.core import core
@@ -46,6 +46,7 @@ def explained(known: Known, script: str = "") -> Iterator[None]:
     """Convert DuckDB's errors in ``script`` to UsageError with the position of the mistake.
     ``known`` supplies similar names if a name is unknown and DuckDB suggests none. Raises
     KeyboardInterrupt if the query was interrupted."""
+    require_utf8(script)
     duckdb = core()
     try:
         yield

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gitxexp.common.dataclass import dataclass
-from gitxexp.common.errors import UsageError, XexpError
+from gitxexp.common.errors import UsageError, XexpError, require_utf8
 from gitxexp.common.text import some
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository.config_hash import canonical, config_hash, same_value
@@ -134,6 +134,7 @@ def plan(project: Project, request: SweepRequest) -> SweepPlan:
         raise UsageError(
             "there is no command to run", "like: git xexp sweep -S lr=0.1,0.01 -- python train.py"
         )
+    require_utf8(*request.command)
     branch, head = project.at_top.head()
     if head is None:
         raise XexpError("there are no commits yet", "git add -A && git commit")
