@@ -140,6 +140,20 @@ def test_a_rebase_goes_by_the_run_where_the_version_is_missing(tmp_path: Path, b
     assert report.tables[0].replaced == 1
 
 
+@pytest.mark.parametrize("by", ENGINES)
+@pytest.mark.parametrize("versions", [("e1", None, None), (None, "e1", None), (None, None, "e1")])
+def test_the_last_source_wins_whoever_knows_the_version_of_a_run(
+    tmp_path: Path, versions: Sequence[str | None], by: Engine
+) -> None:
+    """Also where the row that knows it is the one that is replaced."""
+    files = [
+        write(tmp_path / f"{step}.db", [(version, "r", step, 0.5, None)], "")
+        for step, version in enumerate(versions)
+    ]
+    engine.merge(files[0], files[1:], None, MergeOptions(mode=Mode.REBASE), engine=by)
+    assert read(files[0]) == [(versions[-1], "r", 2, 0.5, None)]
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "expected"),
     [

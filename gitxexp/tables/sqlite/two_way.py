@@ -524,7 +524,7 @@ def make_way(
     ``claims`` names a temporary table of the keys that later sources brought (they come first
     here); ``claim`` adds this source's keys to it afterwards.
     """
-    values = _rebase_values(con, feed, names)
+    values = _rebase_values(con, feed, names, write)
     whole = " AND ".join(f"{v} IS NOT NULL" for v in values.offered)
     ks = [f"k{i}" for i in range(len(names))]
     columns = ", ".join([*ks, *(f"y{k}" for k in ks)])
@@ -559,32 +559,46 @@ class _RebaseValues:
         return [f"+{s} IS +{t} COLLATE BINARY AND typeof({s}) = typeof({t})" for s, t in pairs]
 
 
-def _rebase_values(con: sqlite3.Connection, feed: Feed, names: tuple[str, ...]) -> _RebaseValues:
-    """Return the key; rows without a version use that of their run in other rows, else the run."""
+def _rebase_values(
+    con: sqlite3.Connection, feed: Feed, names: tuple[str, ...], write: Writer
+) -> _RebaseValues:
+    """Return the key; rows without a version use that of their run in other rows, else the run.
+
+    The version of a run stays what it is in the target and all sources before any row is replaced.
+    """
     offered, held = [feed.expr(c) for c in names], [f"t.{quote(c)}" for c in names]
-    run, table = run_column(feed.columns), f"main.{quote(feed.target.name)} AS t"
+    run = run_column(feed.columns)
     plain = _RebaseValues(offered, held, fold(names[0]))
     if len(names) > 1 or fold(names[0]) not in VERSION_COLUMNS or run is None:
         return plain
     if not feed.has(run):
         return plain
+    name, table = names[0], f"main.{quote(feed.target.name)} AS t"
     theirs, mine = feed.expr(run), f"t.{quote(run)}"
-    gaps = (
-        feed.source(f"{offered[0]} IS NULL AND {theirs} IS NOT NULL"),
-        f"FROM {table} WHERE {held[0]} IS NULL AND {mine} IS NOT NULL",
-    )
-    if not any(con.execute(f"SELECT 1 {rows} LIMIT 1").fetchone() for rows in gaps):
+    sides = [(mine, held[0], f"FROM {table} WHERE 1")]
+    sides += [
+        (each.expr(run), each.expr(name), each.source("1"))
+        for each in (feed, *write.upcoming(feed))
+        if each.has(run)
+    ]
+    runs = f"runs{write.account.of(feed.target.name).number}"
+    if any(
+        con.execute(f"SELECT 1 {rows} AND {v} IS NULL AND {r} IS NOT NULL LIMIT 1").fetchone()
+        for r, v, rows in sides
+    ):
+        con.execute(
+            f"CREATE TEMP TABLE IF NOT EXISTS {runs}(run PRIMARY KEY, version) WITHOUT ROWID"
+        )
+        known = " UNION ALL ".join(
+            f"SELECT {r} AS r, {v} AS v {rows} AND {r} IS NOT NULL AND {v} IS NOT NULL"
+            for r, v, rows in sides
+        )
+        con.execute(f"INSERT OR IGNORE INTO temp.{runs} SELECT r, min(v) FROM ({known}) GROUP BY r")
+    elif not con.execute("SELECT 1 FROM sqlite_temp_schema WHERE name = ?", (runs,)).fetchone():
         return plain
-    fresh(con, "runs", "run PRIMARY KEY, version", " WITHOUT ROWID")
-    known = f"FROM {table} WHERE {mine} IS NOT NULL AND {held[0]} IS NOT NULL"
-    con.execute(f"INSERT INTO temp.runs SELECT {mine}, min({held[0]}) {known} GROUP BY 1")
-    known = feed.source(f"{theirs} IS NOT NULL AND {offered[0]} IS NOT NULL")
-    con.execute(
-        f"INSERT OR IGNORE INTO temp.runs SELECT {theirs}, min({offered[0]}) {known} GROUP BY 1"
-    )
 
     def value(version: str, name: str) -> str:
-        found = f"(SELECT r.version FROM temp.runs AS r WHERE r.run = {name})"
+        found = f"(SELECT r.version FROM temp.{runs} AS r WHERE r.run = {name})"
         return f"coalesce({version}, {found}, {name})"
 
     return _RebaseValues([value(offered[0], theirs)], [value(held[0], mine)])
