@@ -12,7 +12,7 @@ import pytest
 from gitxexp.tables import engine
 from gitxexp.tables.duckdb import merge as duckdb_merge
 from gitxexp.tables.engine import Engine
-from gitxexp.tables.plan import MergeOptions, Mode
+from gitxexp.tables.plan import MergeOptions, Mode, OnConflict
 from gitxexp.tables.rules import earlier, merged_stamp
 from gitxexp.tables.sqlite import merge as sqlite_merge
 
@@ -152,6 +152,30 @@ def test_the_last_source_wins_whoever_knows_the_version_of_a_run(
     ]
     engine.merge(files[0], files[1:], None, MergeOptions(mode=Mode.REBASE), engine=by)
     assert read(files[0]) == [(versions[-1], "r", 2, 0.5, None)]
+
+
+@pytest.mark.parametrize("by", ENGINES)
+@pytest.mark.parametrize(
+    ("key", "options"),
+    [
+        (", PRIMARY KEY (step)", MergeOptions(renumber=True)),
+        (", PRIMARY KEY (step)", MergeOptions(on_conflict=OnConflict.BOTH)),
+        ("", MergeOptions(key=("step",), on_conflict=OnConflict.BOTH)),
+    ],
+)
+def test_different_rows_of_one_key_keep_their_stamps(
+    tmp_path: Path, key: str, options: MergeOptions, by: Engine
+) -> None:
+    """A run that was not tagged does not become the version of one with its row number."""
+    ours: Rows = [(None, "r1", 7, 0.1, None), (None, "r3", 8, 0.3, None)]
+    theirs: Rows = [("e0.2.0", "r2", 7, 0.2, "abc"), ("e0.2.0", "r3", 8, 0.3, "abc")]
+    paths = [tmp_path / "a.db", tmp_path / "b.db"]
+    target, source = (write(p, r, key) for p, r in zip(paths, (ours, theirs), strict=True))
+    report = engine.merge(target, [source], None, options, engine=by)
+    number = 9 if key else 7
+    assert read(target) == [ours[0], ("e0.2.0", "r2", number, 0.2, "abc"), theirs[1]]
+    (table,) = report.tables
+    assert (table.new, table.filled, table.identical) == (1, 1, 0)
 
 
 @pytest.mark.parametrize(

@@ -57,15 +57,21 @@ class Restamped:
 
 
 def restamped(
-    session: Session, table: Aligned, key: Sequence[str], base: Side | None = None
+    session: Session,
+    table: Aligned,
+    key: Sequence[str],
+    base: Side | None = None,
+    *,
+    apart: bool = False,
 ) -> Restamped:
     """Give equal rows one stamp on all sides (:func:`rules.merge_stamped`).
 
-    By ``key``, else by all columns but the stamps; ``base`` is one of the others in a three-way
-    merge.
+    By ``key``, else, or if different rows of one key stay ``apart``, by all columns but the stamps;
+    ``base`` is one of the others in a three-way merge.
     """
     stamps = stamps_of(table.names, key)
-    identity = list(key) or [c for c in table.names if not stamps.holds(c)]
+    identity = [] if apart else list(key)
+    identity = identity or [c for c in table.names if not stamps.holds(c)]
     sides = [*([table.ours] if table.ours else []), *table.others]
     if not stamps.columns or not identity or len(sides) < 2:
         return Restamped(table)

@@ -416,7 +416,10 @@ def key_of(table: Aligned, options: MergeOptions) -> tuple[tuple[str, ...], bool
 def merge_table(session: Session, table: Aligned, options: MergeOptions) -> Outcome:
     """Merge the others' rows into ours, which may be absent."""
     key, declared = key_of(table, options)
-    stamped = restamped(session, table, key)
+    owner = table.ours or table.others[0]
+    counted = owner.table.primary and (*owner.table.unique[0],) == key
+    apart = keeps_both(options, RowKey(key, declared)) or renumbers(options, counted)
+    stamped = restamped(session, table, key, apart=apart)
 
     def decide(part: Aligned) -> Outcome:
         if key:

@@ -103,7 +103,7 @@ def _compare(
     if once and last is not None:
         feed, offered, added = replace(feed, last=last), offered - added, 0
     everything, tally = feed, write.account.of(feed.target.name)
-    feed = align_stamps(con, feed, key, write)
+    feed = align_stamps(con, feed, key, write, apart=renumbers(options, alias))
     cells = Cells(feed, options.fill)
     if once:
         tests = [cells.conflict, f"{cells.fillable} AND NOT {cells.conflict}"]
@@ -133,8 +133,11 @@ def _compare(
         _place_strangers(con, everything, key, write)
 
 
-def align_stamps(con: sqlite3.Connection, feed: Feed, key: Key, write: Writer) -> Feed:
-    """Give the target's row and the offered one the same stamp if they are one row.
+def align_stamps(
+    con: sqlite3.Connection, feed: Feed, key: Key, write: Writer, *, apart: bool = False
+) -> Feed:
+    """Give the target's row and the offered one the same stamp if they are one row: of one key or,
+    where different rows of one key stay ``apart``, alike but for their stamps.
 
     Returns the feed itself if nothing differs, else a feed of the rows that have a partner;
     ``temp.restamped`` has the numbers of those whose partner has a new stamp.
@@ -145,14 +148,17 @@ def align_stamps(con: sqlite3.Connection, feed: Feed, key: Key, write: Writer) -
         return feed
     pairs = [(f"t.{quote(c)}", feed.expr(c)) for c in stamps.columns]
     differ = " OR ".join(f"+{t} IS NOT +{s}" for t, s in pairs)
-    if not con.execute(
-        f"SELECT 1 {feed.joined(key, f'({differ})', one_row(feed, stamps))} LIMIT 1"
-    ).fetchone():
+
+    def one(rows: Feed) -> str:
+        rest = [c for c in target.stored if not stamps.holds(c.name)] if apart else []
+        return tree([one_row(rows, stamps), *map(Cells(rows, fill=False).same, rest)], "AND")
+
+    if not con.execute(f"SELECT 1 {feed.joined(key, f'({differ})', one(feed))} LIMIT 1").fetchone():
         return feed
     tally = write.account.of(target.name)
     rows = f"SELECT {feed.select()} {feed.joined(key)}"
     staged = stage(con, feed, rows, f"stamped{tally.number}")
-    same_row = one_row(staged, stamps)
+    same_row = one(staged)
     mine = ", ".join(f"t.{quote(c)}" for c in stamps.columns)
     others = ", ".join(staged.expr(c) for c in stamps.columns)
     stamp = [f"xexp_stamp({i}, {stamps.versions}, {mine}, {others})" for i in range(len(pairs))]
@@ -160,7 +166,7 @@ def align_stamps(con: sqlite3.Connection, feed: Feed, key: Key, write: Writer) -
         f"{new} IS NOT t.{quote(c)}" for new, c in zip(stamp, stamps.columns, strict=True)
     )
     register_stamps(con)
-    _note_two_stamps(con, staged, key, stamps, write)
+    _note_two_stamps(con, staged, key, stamps, write, same_row)
     fresh(con, "restamped", "turn INTEGER PRIMARY KEY")
     con.execute(
         "INSERT OR IGNORE INTO temp.restamped "
@@ -204,7 +210,7 @@ def register_stamps(con: sqlite3.Connection) -> None:
 
 
 def _note_two_stamps(
-    con: sqlite3.Connection, feed: Feed, key: Key, stamps: Stamps, write: Writer
+    con: sqlite3.Connection, feed: Feed, key: Key, stamps: Stamps, write: Writer, same_row: str
 ) -> None:
     names = stamps.columns[: stamps.versions]
     if not names:
@@ -212,8 +218,7 @@ def _note_two_stamps(
     mine = f"coalesce({', '.join(f't.{quote(c)}' for c in names)}, NULL)"
     other = f"coalesce({', '.join(feed.expr(c) for c in names)}, NULL)"
     found = con.execute(
-        f"SELECT DISTINCT {mine}, {other} {feed.joined(key, one_row(feed, stamps))} "
-        f"AND {mine} <> {other}"
+        f"SELECT DISTINCT {mine}, {other} {feed.joined(key, same_row)} AND {mine} <> {other}"
     ).fetchall()
     pairs = [(b, a) if earlier(b, a) else (a, b) for a, b in found]
     for text in two_stamps(feed.target.name, pairs):
