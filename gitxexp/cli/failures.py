@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 
-from gitxexp.common.errors import FATAL, XexpError
+from gitxexp.common.errors import FATAL, XexpError, system_hint
 from gitxexp.common.text import not_utf8
 
 
@@ -19,7 +18,7 @@ def unexpected(error: Exception) -> tuple[str, str | None, int]:
         return f"Unable to read current working directory: {error.strerror}", None, FATAL  # git's
     if isinstance(error, OSError) and error.errno is not None:
         where = f": {error.filename}" if error.filename else ""
-        return f"{error.strerror}{where}", _OS_HINTS.get(error.errno), FATAL
+        return f"{error.strerror}{where}", system_hint(error), FATAL
     if os.environ.get("XEXP_TRACEBACK"):
         raise error
     if isinstance(error, UnicodeEncodeError):  # a path's bytes, as Python has them
@@ -43,11 +42,6 @@ def words(error: Exception) -> tuple[str, str]:
         return "\n".join(error.lines), error.hint or ""
     message, hint, _ = unexpected(error)
     return message, hint or ""
-
-
-_OS_HINTS = dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "check its permissions") | (
-    dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space and try again")
-)
 
 
 def _somewhere() -> bool:

@@ -23,14 +23,15 @@ class XexpError(Exception):
     """An error that a user can understand and act on.
 
     ``message`` is one sentence without a prefix, and perhaps lines of detail that begin with two
-    spaces; ``hint`` is the next step, possibly several lines.
+    spaces; ``hint`` is the next step, possibly several lines: for an error that is raised from one of
+    the operating system, what helps against that, if nothing is given.
     """
 
     exit_code: int = FATAL
 
     def __init__(self, message: str, hint: str | None = None, exit_code: int | None = None) -> None:
         self.message = masked(message)
-        self.hint = hint and masked(hint)
+        self._hint = hint and masked(hint)
         super().__init__(self.message)
         if exit_code is not None:
             self.exit_code = exit_code
@@ -39,11 +40,36 @@ class XexpError(Exception):
         return self.message
 
     @property
+    def hint(self) -> str | None:
+        """How to continue."""
+        cause = self.__cause__
+        return self._hint or (system_hint(cause) if isinstance(cause, OSError) else None)
+
+    @property
     def lines(self) -> list[str]:
         """The message split into lines. Line breaks inside names are kept out: only detail lines
         begin with spaces."""
         first, *more = self.message.split("\n  ")
         return [first, *(f"  {line}" for line in more)]
+
+
+def system_hint(error: OSError) -> str | None:
+    """What helps against an error of the operating system (errno(3))."""
+    import errno
+
+    hints = {
+        ("EACCES", "EPERM", "EROFS"): "check its permissions",
+        ("ENOSPC", "EDQUOT"): "free some space and try again",
+        ("EFBIG",): "the limit on the size of files: ulimit -f",
+        ("ENOENT",): "check the path",
+        ("EISDIR",): "a folder is where a file should be: move it away",
+        ("ENOTDIR", "EEXIST"): "a file is where a folder should be: move it away",
+        ("ENAMETOOLONG",): "use a shorter name",
+        ("ELOOP",): "check its symbolic links",
+        ("EMFILE", "ENFILE"): "the limit on open files: ulimit -n",
+    }
+    name = errno.errorcode.get(error.errno or 0)
+    return next((hint for names, hint in hints.items() if name in names), None)
 
 
 class UsageError(XexpError):

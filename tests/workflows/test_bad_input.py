@@ -363,6 +363,27 @@ def test_a_registry_in_use(ready: Repo, monkeypatch: pytest.MonkeyPatch) -> None
     assert done.err.endswith("is in use by another program\nhint: try again when it is done\n")
 
 
+def test_what_stands_in_the_way(tagged: Repo) -> None:
+    """An error of the system has a hint, also where a sentence of ours is made of it."""
+    config = tagged / ".xexp/config.toml"
+    text = config.read_text()
+    config.unlink()
+    config.mkdir()
+    done = tagged.xexp("explore", "list")
+    config.rmdir()
+    config.write_text(text)
+    assert done.err.splitlines() == [
+        "fatal: cannot read .xexp/config.toml: Is a directory",
+        "hint: a folder is where a file should be: move it away",
+    ]
+    state = tagged / ".git/xexp"
+    state.rename(tagged / "kept")
+    state.touch()
+    done = tagged.xexp("search", "lr")
+    assert done.code == 128 and done.err.startswith("fatal: File exists: ")
+    assert done.err.endswith("hint: a file is where a folder should be: move it away\n")
+
+
 @pytest.mark.parametrize(
     "words",
     [("run", "--", "echo", "a\udcff"), ("sweep", "-S", "lr=1,2", "--", "echo", "a\udcff"),

@@ -129,7 +129,7 @@ def _measure(text: str, name: str) -> None:
 def _broken(name: str, error: Exception) -> XexpError:
     """On broken documents ruamel also raises TypeError and others."""
     first = str(error).strip().splitlines()[0] if str(error).strip() else "broken"
-    return XexpError(f"{name} is not valid YAML: {first}")
+    return XexpError(f"{name} is not valid YAML: {first}", f"fix {name}")
 
 
 def _load_any(text: str, name: str) -> Any:

@@ -62,7 +62,7 @@ def find_source(project: Project, words: tuple[str, ...]) -> Source:
     path, name = Path(place), f"{kind}:{place}"
     _check_links(project, path)
     if not path.exists():
-        raise XexpError(f"no such file or folder: {place}")
+        raise XexpError(f"no such file or folder: {place}", f"{kind} is followed by {KINDS[kind]}")
     if kind == "dvclive":
         return DvcLiveFolder(path, name)
     if kind == "tensorboard":

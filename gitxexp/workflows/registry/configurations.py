@@ -133,7 +133,8 @@ def find(entries: Sequence[Known], name: str) -> Known:
     if re.fullmatch("[0-9a-f]{1,3}", digits):
         raise XexpError(f"'{name}' is too short for a hash prefix", "give at least 4 characters")
     raise XexpError(
-        f"the registry has no '{name}'", suggestion(name, [one.name for one in entries])
+        f"the registry has no '{name}'",
+        suggestion(name, [one.name for one in entries], "git xexp registry list lists what it has"),
     )
 
 

@@ -197,7 +197,10 @@ def test_files(repo: Repo, clock: Clock) -> None:
     done = repo.xexp("plot", "f1", "--by", "model", "-o", svg).good()
     assert done.out == f"wrote {svg}\n"
     nowhere = repo.xexp("plot", "f1", "-o", "nowhere/f1.svg")
-    assert nowhere.err == "fatal: cannot write nowhere/f1.svg: No such file or directory\n"
+    assert nowhere.err.splitlines() == [
+        "fatal: cannot write nowhere/f1.svg: No such file or directory",
+        "hint: check the path",
+    ]
     text = svg.read_text()
     assert text.startswith("<svg") and "&lt;/script&gt;" in text and "<img" not in text
     assert "f1 by version" in text and "e0.2.0" in text
