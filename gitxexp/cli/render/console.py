@@ -98,7 +98,7 @@ def moment(seconds: float | None) -> str | None:
 
 
 def rounded(value: Any) -> str:
-    """A number with four decimals, or four digits where that would show none; with all of them where
+    """A number with four decimals, or four digits where that would show fewer; with all of them where
     ``--full`` is given."""
     return rounded_all([value])[0]
 
@@ -115,7 +115,7 @@ def rounded_all(values: Sequence[Any]) -> list[str]:
 
 
 def _rounded(value: float, exact: str) -> str:
-    if not 1e-3 <= abs(value) < 1e6:  # nor is NaN
+    if not 0.1 <= abs(value) < 1e6:  # nor is NaN
         return f"{value:.4g}"
     if len(exact) <= 6 and len(exact.partition(".")[2]) <= 4:
         return exact

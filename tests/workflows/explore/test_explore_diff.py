@@ -26,12 +26,12 @@ def test_two_experiments(tagged: Repo) -> None:
         "  train.lr  0.1 → 0.0001\n"
         "\n"
         "metrics\n"
-        "  f1    0.8  → 0.9  +0.1000  +12.5%  better\n"
-        "  loss  0.5  → 0.4  -0.1000  -20.0%  better\n"
+        "  f1    0.8  → 0.9  +0.1  +12.5%  better\n"
+        "  loss  0.5  → 0.4  -0.1  -20.0%  better\n"
     )
     assert tagged.xexp("explore", "diff", "e0.1.0..e0.2.0").good().out == done.out
     turned = tagged.xexp("explore", "diff", "e0.2.0", "e0.1.0").good().out
-    assert "  f1    0.9  → 0.8  -0.1000  -11.1%  worse\n" in turned
+    assert "  f1    0.9  → 0.8  -0.1  -11.1%  worse\n" in turned
 
 
 def test_a_metric_of_one_side_only(tagged: Repo) -> None:
@@ -192,7 +192,7 @@ def test_several_in_columns(repo: Repo, clock: Clock) -> None:
         ["acc", "0.667", "0.7", "0.9833*"],
         ["95%", *_ends(40), *_ends(42), *_ends(59)],
     ]
-    assert "+0.0330 +4.9% better (noise)  +0.3163 +47.4% better\n" in done.out
+    assert "+0.033 +4.9% better (noise)  +0.3163 +47.4% better\n" in done.out
     found = repo.xexp("compare", *names, "e0.4.0", "--json", "--exit-code")
     assert found.code == 1
     document = found.json()

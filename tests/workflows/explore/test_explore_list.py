@@ -28,6 +28,20 @@ def versions(repo: Repo, *options: str) -> list[str]:
     return out.splitlines()[1:]
 
 
+def test_small_numbers_that_differ_look_different(repo: Repo, clock: Clock) -> None:
+    rates = {
+        0.001: "0.001",
+        0.00104: "0.00104",
+        0.012345678: "0.01235",
+        0.123456: "0.1235",
+        0.0: "0",
+    }
+    for number, rate in enumerate(rates):
+        tag(repo, clock, f"e0.{number}.0", {"lr": rate}, {})
+    rows = repo.xexp("explore", "list", "--columns", "lr").good().out.splitlines()[1:]
+    assert rows == list(reversed(rates.values()))
+
+
 def test_the_whole_table_in_a_pipe(tagged: Repo) -> None:
     expected = (
         "version\tdate\tmodel\ttrain.lr\tf1\tloss\tdata\ttext\n"

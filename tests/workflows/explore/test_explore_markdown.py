@@ -96,7 +96,7 @@ def test_markdown(repo: Repo, clock: Clock) -> None:
         "",
         "| metric | e0.1.0 | e0.2.0 | change |",
         "| --- | --- | --- | --- |",
-        "| f1 | 0.8 | 0.9 | +0.1000 +12.5% better |",
+        "| f1 | 0.8 | 0.9 | +0.1 +12.5% better |",
     ]
 
 
