@@ -178,6 +178,31 @@ def test_different_rows_of_one_key_keep_their_stamps(
     assert (table.new, table.filled, table.identical) == (1, 1, 0)
 
 
+@pytest.mark.parametrize("by", ENGINES)
+def test_a_run_has_one_version_also_where_ours_names_no_runs(tmp_path: Path, by: Engine) -> None:
+    target = tmp_path / "a.db"
+    with closing(sqlite3.connect(target)) as con:
+        con.execute("CREATE TABLE t (version TEXT, step INTEGER, f1 REAL)")
+    rows: list[Rows] = [[(None, "r", 1, 0.5, None)], [("e0.1.0", "r", 2, 0.6, None)]]
+    sources = [write(tmp_path / f"{n}.db", each, "") for n, each in enumerate(rows)]
+    engine.merge(target, sources, None, MergeOptions(mode=Mode.REBASE), engine=by)
+    with closing(sqlite3.connect(target)) as con:
+        assert con.execute("SELECT version, step FROM t").fetchall() == [("e0.1.0", 2)]
+
+
+@pytest.mark.parametrize("by", ENGINES)
+def test_a_stamped_row_in_conflict_is_counted_once(tmp_path: Path, by: Engine) -> None:
+    key = KEYS[1]
+    target = write(tmp_path / "a.db", [(None, "r1", 0, 0.5, None)], key)
+    source = write(tmp_path / "b.db", [("e0.1.0", "r1", 0, 0.6, None)], key)
+    options = MergeOptions(on_conflict=OnConflict.OURS)
+    (table,) = engine.merge(target, [source], None, options, engine=by).tables
+    assert (table.incoming, table.conflicting, table.filled, table.identical) == (1, 1, 0, 0)
+    base = write(tmp_path / "base.db", [(None, "r1", 0, 0.4, None)], key)
+    (table,) = MERGE3[by](base, target, source, tmp_path / "out.db", options).tables
+    assert (table.incoming, table.conflicting, table.replaced, table.filled) == (1, 1, 0, 0)
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "expected"),
     [

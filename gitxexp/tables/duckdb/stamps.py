@@ -48,10 +48,11 @@ class Restamped:
             return merged
         if merged.change:
             rows = f"SELECT {ROW}, {names} FROM {merged.change} UNION ALL {rows}"
+        stamped = min(stamped, merged.report.identical)  # others are counted as what else they are
         report = replace(
             merged.report,
             filled=merged.report.filled + stamped,
-            identical=max(0, merged.report.identical - stamped),
+            identical=merged.report.identical - stamped,
         )
         return replace(merged, change=session.keep("change", rows), report=report)
 

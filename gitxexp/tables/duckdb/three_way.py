@@ -291,13 +291,14 @@ class Pivot:
         some = f"SELECT * FROM {wide} WHERE ho AND ht AND ({' OR '.join(differs)})"
         change = self.session.keep(
             "change",
-            f"SELECT mine.{ROW}, {self._cells('v')}, hb FROM ({some}) AS wide JOIN "
+            f"SELECT mine.{ROW}, {self._cells('v')}, hb, xexp_bad FROM ({some}) AS wide JOIN "
             f"(SELECT {listed(self.key)}, {ROW} FROM ({self._ours()})) AS mine "
             f"USING ({listed(self.key)})",
         )
         total = count(self.session, f"SELECT 1 FROM {change}")
-        replaced = count(self.session, f"SELECT 1 FROM {change} WHERE hb")
-        return (change if total else ""), total - replaced, replaced
+        good = f"SELECT 1 FROM {change} WHERE NOT xexp_bad"
+        replaced = count(self.session, f"{good} AND hb")
+        return (change if total else ""), count(self.session, good) - replaced, replaced
 
     def _conflicts(self, wide: str) -> list[Conflict]:
         found: list[Conflict] = []

@@ -536,7 +536,7 @@ def _with_key(
 
     That is the version that the run has in other rows, else the run itself.
     """
-    run = run_column(shared(table) if table.ours else table.columns)
+    run = run_column(table.columns)
     sides = [*([table.ours] if table.ours else []), *table.others]
     if len(names) > 1 or fold(names[0]) not in VERSION_COLUMNS or run is None:
         return table, names
