@@ -8,8 +8,10 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,6 +20,7 @@ from gitxexp.storage.dvc import changes
 from gitxexp.storage.dvc import changes as dvc_changes
 from gitxexp.storage.dvc.add import add
 from gitxexp.storage.dvc.changes import status
+from gitxexp.storage.dvc.listing import Remote
 from gitxexp.storage.dvc.places import (
     cache_dir,
     cache_dirs,
@@ -541,3 +544,21 @@ def test_an_object_written_through_a_hard_link_is_dropped(dvc_repo: Repo) -> Non
     assert linked.stat().st_nlink == 1
     fetch(dvc_repo.path, [old])
     assert kept.read_text().startswith("x,y\n")
+
+
+def test_threads_that_ask_a_remote_end_before_its_error_is_told() -> None:
+    """OpenSSL crashes in a thread that connects while the program exits."""
+    asked: list[int] = []
+
+    def ask(number: int) -> int:
+        if number == 0:
+            raise OSError("refused")
+        time.sleep(0.05)
+        asked.append(number)
+        return number
+
+    remote = Remote(SimpleNamespace(fs=SimpleNamespace(jobs=4)), "far", legacy=False, limit=60)
+    with pytest.raises(OSError, match="refused"):
+        list(remote._ask(ask, list(range(100))))
+    assert 0 < len(asked) < 10
+    assert not [each for each in threading.enumerate() if "(work)" in each.name]

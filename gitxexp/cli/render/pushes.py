@@ -65,6 +65,8 @@ def _believe(done: Pushed) -> None:
     if believed.never:
         which = "" if believed.never == believed.experiments else f"{believed.never} "
         known.append(f"{which}never proved from this clone")
+    if believed.vanished:
+        known.append(f"{believed.vanished} not complete when last asked")
     console.say(
         f"note: not checked: the artifacts of {counted(believed.experiments, 'experiment')} that"
         f" {done.git_remote} has ({', '.join(known)}); git xexp push --all checks them"
@@ -81,6 +83,7 @@ def as_object(done: Pushed) -> dict[str, object]:
         "believed": {
             "experiments": done.believed.experiments,
             "never": done.believed.never,
+            "vanished": done.believed.vanished,
             "since": console.moment(done.believed.since),
         },
         "missing": [item.path for item in done.artifacts.missing],

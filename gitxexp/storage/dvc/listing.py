@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -22,6 +23,8 @@ from gitxexp.storage.objects import matches
 _FEW_PAGES = 5
 #: Pages read sequentially; longer listings are requested by prefix, in parallel.
 _MANY_PAGES = 16
+#: Seconds for which threads at work are waited for after an error.
+_PATIENCE = 2.0
 #: HTTP status codes that mean an object does not exist (S3 without the right to list: 403).
 _NOT_FOUND = (403, 404, 410)
 
@@ -154,10 +157,11 @@ class Remote:
         """Yield answers as they arrive, several requests at a time.
 
         Raises Unreachable if none arrives within the time limit. The threads are daemons: one that
-        hangs does not keep the program from exiting, as a pool of ``concurrent.futures`` would.
+        hangs does not keep the program from exiting, as a pool of ``concurrent.futures`` would. But one
+        at work is waited for, after an error, too: OpenSSL crashes in a thread as the program exits.
         """
         answers: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
-        left = iter(questions)
+        left: Iterator[Q] = iter(questions)
         lock = threading.Lock()
 
         def work() -> None:
@@ -171,8 +175,10 @@ class Remote:
             except BaseException as error:
                 answers.put((None, error))
 
-        for _ in range(min(self.odb.fs.jobs, len(questions))):
-            threading.Thread(target=work, daemon=True).start()
+        count = min(self.odb.fs.jobs, len(questions))
+        threads = [threading.Thread(target=work, daemon=True) for _ in range(count)]
+        for thread in threads:
+            thread.start()
         for _ in questions:
             try:
                 answer, error = answers.get(timeout=self.limit)
@@ -181,5 +187,10 @@ class Remote:
                     self.name, f"no answer within {self.limit:g} seconds (xexp.remote.timeout)"
                 ) from None
             if error is not None:
+                with lock:
+                    left = iter(())
+                end = time.monotonic() + min(_PATIENCE, self.limit)
+                for thread in threads:
+                    thread.join(max(0.0, end - time.monotonic()))
                 raise error
             yield answer  # type: ignore[misc]

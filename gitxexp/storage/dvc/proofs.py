@@ -1,7 +1,7 @@
 """What remotes were last verified to have, and when, for commands that do not ask them.
 
 One row per object and place, written by every command that asks. It is local to this clone: only
-asking again shows what has vanished since.
+asking again shows what has vanished since. What a remote was found to lack after it had it stays known.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS proved (
     oid TEXT NOT NULL,
     path TEXT NOT NULL,  -- of the file, from the top of the work tree
     output TEXT NOT NULL,  -- the object of the output that it belongs to
-    at REAL NOT NULL,  -- seconds since 1970
+    at REAL NOT NULL,  -- seconds since 1970; negative: when it was found to have vanished
     PRIMARY KEY (oid, place)
 ) WITHOUT ROWID
 """
@@ -59,37 +59,45 @@ class Proof:
 
 
 def keep(file: Path, place: Place, proved: Iterable[Proof], lacking: Iterable[str]) -> None:
-    """Record what a remote was just verified to have, and forget what it lacks.
+    """Record what a remote was just verified to have, and of what it had before that it lacks it.
 
     Best effort: the answer is valid even if recording fails.
     """
-    now = time.time()
+    now, proved = time.time(), list(proved)
     rows = [(place.key, one.oid, one.path, one.output, now) for one in proved]
-    gone = [(place.key, oid) for oid in lacking]
+    gone = [(-now, place.key, oid) for oid in lacking]
     if not rows and not (gone and file.exists()):
         return
     with suppress(OSError, sqlite3.Error):
         file.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(file, timeout=10)) as db, db:
             db.execute(_SCHEMA)
+            found = [(one.oid,) for one in proved]  # a remote that moved has it at another address
+            db.executemany("DELETE FROM proved WHERE oid = ? AND at < 0", found)
             db.executemany("INSERT OR REPLACE INTO proved VALUES (?, ?, ?, ?, ?)", rows)
-            db.executemany("DELETE FROM proved WHERE place = ? AND oid = ?", gone)
+            db.executemany("UPDATE proved SET at = ? WHERE place = ? AND oid = ? AND at > 0", gone)
 
 
 def times(file: Path, place: Place, oids: Iterable[str]) -> dict[str, float]:
-    """Return when each of these objects was last verified; those that never were are left out."""
+    """Return when each of these objects was last verified; those that never were, or have vanished since,
+    are left out."""
     found: dict[str, float] = {}
     wanted = list(oids)
     for start in range(0, len(wanted), _AT_ONCE):
         some = wanted[start : start + _AT_ONCE]
         marks = ", ".join("?" * len(some))
-        sql = f"SELECT oid, at FROM proved WHERE place = ? AND oid IN ({marks})"
+        sql = f"SELECT oid, at FROM proved WHERE place = ? AND at > 0 AND oid IN ({marks})"
         found |= dict(_rows(file, sql, place.key, *some))
     return found
 
 
+def vanished(file: Path) -> set[str]:
+    """Return the objects of outputs that a remote lacked when it was last asked, and had before."""
+    return {oid for (oid,) in _rows(file, "SELECT DISTINCT output FROM proved WHERE at < 0")}
+
+
 def everything(file: Path, place: Place) -> list[Proof]:
-    """Return all objects that the remote was verified to have."""
+    """Return all objects that the remote was verified to have, also those that have vanished."""
     sql = "SELECT oid, path, output FROM proved WHERE place = ?"
     return [Proof(*row) for row in _rows(file, sql, place.key)]
 

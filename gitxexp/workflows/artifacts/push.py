@@ -28,12 +28,14 @@ from gitxexp.workflows.artifacts.get import other_worktrees
 class Believed:
     """Experiments on the git remote whose artifacts are not checked again.
 
-    ``never``: those whose artifacts this clone never verified; ``since``: the oldest verification
-    of the others, in seconds since 1970.
+    ``never``: those whose artifacts this clone never verified; ``vanished``: those of which some were
+    no longer there when the remote was last asked; ``since``: the oldest verification of the others,
+    in seconds since 1970.
     """
 
     experiments: int = 0
     never: int = 0
+    vanished: int = 0
     since: float | None = None
 
 
@@ -131,9 +133,16 @@ def plan(
 
 
 def _believed(project: Project, experiments: Sequence[Experiment]) -> Believed:
-    known = proofs.times(project.proofs, proofs.TAGS, (e.oid for e in experiments))
-    never = len(experiments) - len(known)
-    return Believed(len(experiments), never, min(known.values(), default=None))
+    lost = proofs.vanished(project.proofs)
+    gone = {
+        e.oid
+        for e in (experiments if lost else ())
+        if any(oid.partition(":")[2] in lost for oid in e.payload.artifacts.values())
+    }
+    left = [e.oid for e in experiments if e.oid not in gone]
+    known = proofs.times(project.proofs, proofs.TAGS, left)
+    since = min(known.values(), default=None)
+    return Believed(len(experiments), len(left) - len(known), len(gone), since)
 
 
 def push(
