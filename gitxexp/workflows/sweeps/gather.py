@@ -22,6 +22,13 @@ from gitxexp.trackers.tables import tables_of
 _SCHEMA = "SELECT type, name, sql FROM sqlite_schema ORDER BY name, type"
 _NUMBERED = "SELECT 1 FROM pragma_table_info(?) WHERE pk = 1 AND upper(type) = 'INTEGER'"
 
+#: Experiments of MLflow's that the target has under the same number and name: with its own dates and
+#: folder, which differ where two runs made the experiment.
+_KNOWN = """
+INSERT OR REPLACE INTO main.experiments
+SELECT known.* FROM target.experiments AS known JOIN main.experiments USING (experiment_id, name)
+"""
+
 
 @dataclass(frozen=True)
 class Gathered:
@@ -90,3 +97,21 @@ def _together(group: Sequence[Path], target: Path) -> Iterable[Gathered]:
                 members.append(source)
             db.execute("DETACH run")
     return [Gathered(target, tuple(members)), *(Gathered(each, (each,)) for each in others)]
+
+
+def with_known_experiments(source: Path, target: Path, folder: Path) -> Path | None:
+    """Return a copy in ``folder`` of an MLflow database of a run that made experiments which the
+    ``target`` has by now, too: as the target has them. None for any other database."""
+    if database_kind(source) != "sqlite" or database_kind(target) != "sqlite":
+        return None
+    copy = folder / f"known-{source.name}"
+    shutil.copyfile(source, copy)
+    try:
+        with closing(sqlite.connect(copy, "rw")) as db:
+            sqlite.attach(db, sqlite.address(target, "ro"), "target")
+            db.execute("BEGIN")
+            known = db.execute(_KNOWN).rowcount
+            db.execute("COMMIT")
+    except sqlite3.Error:  # no such table or column
+        return None
+    return copy if known else None

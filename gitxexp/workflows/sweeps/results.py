@@ -24,7 +24,7 @@ from gitxexp.storage.dvc.databases import own_copy
 from gitxexp.tables import engine
 from gitxexp.tables.plan import MergeOptions, MergeReport
 from gitxexp.trackers.databases import Locked, writing
-from gitxexp.workflows.sweeps.gather import Gathered, gather
+from gitxexp.workflows.sweeps.gather import Gathered, gather, with_known_experiments
 
 #: Databases that are merged into one at a time (SQLite attaches ten at most).
 _AT_ONCE = 8
@@ -60,14 +60,18 @@ def merge(project: Project, files: Mapping[str, Sequence[Path]]) -> Merge:
         with tempfile.TemporaryDirectory(prefix="git-xexp-") as folder:
             gathered = gather(sources, Path(folder))
             for at in range(0, len(gathered), _AT_ONCE):
-                _into(target, gathered[at : at + _AT_ONCE], done)
+                _into(target, gathered[at : at + _AT_ONCE], done, Path(folder))
     return done
 
 
-def _into(target: Path, gathered: Sequence[Gathered], done: Merge) -> None:
+def _into(target: Path, gathered: Sequence[Gathered], done: Merge, folder: Path) -> None:
     """Merge some databases; one that cannot be merged does not hold up the others."""
+    members = [member for each in gathered for member in each.members]
     try:
         report = _merged(target, [each.file for each in gathered])
+        if report.conflicts and not report.written and len(members) == 1 and target.exists():
+            known = with_known_experiments(members[0], target, folder)
+            report = report if known is None else _merged(target, [known])
     except (Busy, Locked):
         raise
     except XexpError as error:
@@ -77,12 +81,11 @@ def _into(target: Path, gathered: Sequence[Gathered], done: Merge) -> None:
             done.rows += sum(table.new for table in report.tables)
             return
         why = f"{len(report.conflicts)} rows differ from those in {target.name}"
-    members = [member for each in gathered for member in each.members]
     if len(members) == 1:
         done.refused[members[0]] = why
         return
     for member in members:
-        _into(target, [Gathered(member, (member,))], done)
+        _into(target, [Gathered(member, (member,))], done, folder)
 
 
 def _merged(target: Path, sources: Sequence[Path]) -> MergeReport:

@@ -106,3 +106,30 @@ def test_a_blank_has_tables_and_rules_but_no_runs(tmp_path: Path) -> None:
         assert db.execute("SELECT id FROM runs").fetchone() == (2,)
         with pytest.raises(sqlite3.IntegrityError):
             db.execute("INSERT INTO runs (run_id, timestamp) VALUES ('s', '1')")
+
+
+def test_runs_that_both_make_an_experiment_of_mlflow(repo: Repo, mlflow_stores: Path) -> None:
+    """Its number and name are the same, its dates and folder are not."""
+    sources = [repo / name for name in ("one.db", "two.db")]
+    for number, source in enumerate(sources):
+        source.write_bytes((mlflow_stores / "mlflow.db").read_bytes())
+        with closing(sqlite3.connect(source)) as db, db:
+            tables = db.execute(
+                "SELECT m.name FROM sqlite_schema AS m, pragma_table_info(m.name) AS c"
+                " WHERE c.name = 'run_uuid'"
+            ).fetchall()
+            for (table,) in tables:
+                db.execute(f"UPDATE {table} SET run_uuid = run_uuid || ?", (f"-{number}",))
+            db.execute(
+                "UPDATE experiments SET artifact_location = ?, creation_time = creation_time + ?",
+                (f"/trees/{number}", number),
+            )
+    done = results.merge(Project.open(repo.path), {"mlflow.db": sources})
+    assert not done.refused
+    with closing(sqlite3.connect(repo / "mlflow.db")) as db:
+        assert db.execute("SELECT count(*), count(DISTINCT run_uuid) FROM runs").fetchone() == (
+            6,
+            6,
+        )
+        assert db.execute("SELECT name FROM experiments").fetchall() == [("Default",), ("iris",)]
+        assert {each for (each,) in db.execute("SELECT experiment_id FROM runs")} == {1}
