@@ -207,14 +207,16 @@ def write_duckdb(
     """
     notes: list[str] = []
     session.rows("SET wal_autocheckpoint = '1TB'")  # a checkpoint may renumber rows
-    for outcome in _parents_first(outcomes):
-        if outcome.gone:
-            if edit and outcome.table.ours is not None:
-                place = _place(alias, outcome.table.ours, outcome.table.name)
-                session.rows(f"DROP TABLE {place}")
-        elif edit and outcome.table.ours is not None:
-            _edit(session, alias, outcome)
-        else:
+    ordered = _parents_first(outcomes)
+    edits = [_Edit(session, alias, o, o.table.ours) for o in ordered if edit and o.table.ours]
+    for table in edits:
+        table.reshape()
+    for table in reversed(edits):  # rows to which others refer after those
+        table.delete()
+    for table in edits:
+        table.write()
+    for outcome in ordered:
+        if not outcome.gone and not (edit and outcome.table.ours):
             notes += _create(session, alias, outcome)
     return tuple(notes)
 
@@ -242,26 +244,119 @@ def _place(alias: str, side: Side, name: str) -> str:
     return f"{alias}.{quote(schema)}.{quote(short)}"
 
 
-def _edit(session: Session, alias: str, outcome: Outcome) -> None:
-    table = outcome.table
-    assert table.ours is not None
-    place = _place(alias, table.ours, table.name)
-    for column in table.added:
-        session.rows(
-            f"ALTER TABLE {place} ADD COLUMN {quote(column)} {_stored(table.columns[column])}"
+@dataclass(frozen=True)
+class _Edit:
+    """The changes to one table of the target."""
+
+    session: Session
+    alias: str
+    outcome: Outcome
+    side: Side  #: ours
+
+    @property
+    def place(self) -> str:
+        return _place(self.alias, self.side, self.outcome.table.name)
+
+    def reshape(self) -> None:
+        """Change the columns, while all rows have their numbers."""
+        table, place = self.outcome.table, self.place
+        if self.outcome.gone:
+            return
+        for column in table.added:
+            kind = _stored(table.columns[column])
+            self.session.rows(f"ALTER TABLE {place} ADD COLUMN {quote(column)} {kind}")
+        _defaults(self.session, place, self.outcome)
+        _fill(self.session, place, self.outcome)
+        for column in table.dropped:
+            self.session.rows(f"ALTER TABLE {place} DROP COLUMN {quote(column)}")
+        _widen(self.session, self.alias, place, self.outcome)
+
+    def delete(self) -> None:
+        """Delete rows, or the table."""
+        place, drop = self.place, self.outcome.drop
+        if self.outcome.gone:
+            self.session.rows(f"DROP TABLE {place}")
+            return
+        if not drop:
+            return
+        own = _own_references(self.session, self.alias, self.side)
+        if not own:
+            self.session.rows(f"DELETE FROM {place} WHERE rowid IN (SELECT {ROW} FROM {drop})")
+            return
+        free = " AND ".join(
+            f"NOT EXISTS (SELECT 1 FROM {place} AS child "
+            f"WHERE {_alike('child', columns, 'mine', parents)})"
+            for columns, parents in own
         )
-    _defaults(session, place, outcome)
-    _fill(session, place, outcome)
-    for column in table.dropped:
-        session.rows(f"ALTER TABLE {place} DROP COLUMN {quote(column)}")
-    _widen(session, alias, place, outcome)
-    if outcome.drop:
-        session.rows(f"DELETE FROM {place} WHERE rowid IN (SELECT {ROW} FROM {outcome.drop})")
-    if outcome.change:
-        _change(session, place, outcome)
-    if outcome.add:
-        names = listed(table.names)
-        session.rows(f"INSERT INTO {place} ({names}) SELECT {names} FROM ({outcome.add})")
+        left = self.session.keep("family", f"SELECT {ROW} FROM {drop}")
+        rows = (
+            f"SELECT rowid AS {ROW} FROM {place} AS mine WHERE rowid IN (SELECT {ROW} FROM {left})"
+        )
+        for turn in _turns(self.session, left, f"{rows} AND {free}"):
+            self.session.rows(f"DELETE FROM {place} WHERE rowid IN (SELECT {ROW} FROM {turn})")
+
+    def write(self) -> None:
+        """Change and add rows."""
+        if self.outcome.change and not self.outcome.gone:
+            _change(self.session, self.place, self.outcome)
+        if self.outcome.add and not self.outcome.gone:
+            add = self.outcome.add
+            _insert_into(self.session, self.alias, self.place, self.side, self.outcome, add)
+
+
+def _insert_into(
+    session: Session, alias: str, place: str, side: Side, outcome: Outcome, query: str
+) -> None:
+    """Insert rows, parents first where they refer to others of the table: DuckDB takes no row whose
+    parent comes with the same statement."""
+    names = listed(outcome.table.names)
+    into = f"INSERT INTO {place} ({names}) SELECT {names} FROM"
+    own = _own_references(session, alias, side)
+    if not own:
+        session.rows(f"{into} ({query})")
+        return
+    ready = " AND ".join(
+        f"({' OR '.join(f'mine.{quote(c)} IS NULL' for c in columns)} OR EXISTS "
+        f"(SELECT 1 FROM {place} AS parent WHERE {_alike('parent', parents, 'mine', columns)}))"
+        for columns, parents in own
+    )
+    left = session.keep("family", f"SELECT {names}, row_number() OVER () AS {ROW} FROM ({query})")
+    for turn in _turns(session, left, f"SELECT * FROM {left} AS mine WHERE {ready}"):
+        session.rows(f"{into} {turn} ORDER BY {ROW}")
+
+
+def _turns(session: Session, left: str, ready: str) -> Iterator[str]:
+    """Tables of the rows of ``left`` that are ready after those before were written, until none is left.
+
+    If none is ready, all: then DuckDB names the reference that it misses.
+    """
+    while count(session, f"SELECT 1 FROM {left}"):
+        turn = session.keep("turn", ready)
+        if not count(session, f"SELECT 1 FROM {turn}"):
+            yield left
+            return
+        yield turn
+        session.rows(f"DELETE FROM {left} WHERE {ROW} IN (SELECT {ROW} FROM {turn})")
+
+
+def _alike(one: str, columns: Sequence[str], other: str, others: Sequence[str]) -> str:
+    pairs = zip(columns, others, strict=True)
+    return " AND ".join(f"{one}.{quote(a)} = {other}.{quote(b)}" for a, b in pairs)
+
+
+def _own_references(
+    session: Session, alias: str, side: Side
+) -> list[tuple[Sequence[str], Sequence[str]]]:
+    """The columns of a table that refer to others of the same table, with those."""
+    if "REFERENCES" not in side.table.ddl.upper():
+        return []
+    rows = session.rows(
+        "SELECT constraint_column_names, referenced_column_names FROM duckdb_constraints() "
+        "WHERE database_name = $1 AND schema_name = $2 AND table_name = $3 "
+        "AND constraint_type = 'FOREIGN KEY' AND referenced_table = $3",
+        [alias, side.table.schema, _short(side)],
+    )
+    return [(row[0], row[1]) for row in rows]
 
 
 def _defaults(session: Session, place: str, outcome: Outcome) -> None:
@@ -376,16 +471,11 @@ def _create(session: Session, alias: str, outcome: Outcome) -> list[str]:
             return []
     place = _place(alias, side, outcome.table.name)
     session.rows(f"CREATE TABLE {place} ({_columns(outcome, side)})")
-    _insert_all(session, place, outcome)
+    names = listed(outcome.table.names)
+    session.rows(f"INSERT INTO {place} ({names}) SELECT {names} FROM ({final_query(outcome)})")
     if side.table.kind == "duckdb" and _DECLARES.search(side.table.ddl):
         return [f"table {outcome.table.name} was created without its constraints and defaults"]
     return []
-
-
-def _insert_all(session: Session, place: str, outcome: Outcome) -> None:
-    names = listed(outcome.table.names)
-    query = final_query(outcome)
-    session.rows(f"INSERT INTO {place} ({names}) SELECT {names} FROM ({query})")
 
 
 #: What a table's declaration may contain besides names and types.
@@ -409,7 +499,7 @@ def _by_ddl(session: Session, alias: str, side: Side, outcome: Outcome) -> bool:
                 session.rows(
                     f"ALTER TABLE {place} ADD COLUMN {quote(name)} {_stored(columns[name])}"
                 )
-        _insert_all(session, place, outcome)
+        _insert_into(session, alias, place, side, outcome, final_query(outcome))
     except Shortage:
         raise
     except XexpError:

@@ -598,3 +598,53 @@ def test_an_enum_that_another_table_needs_stays(tmp_path: Path) -> None:
         make(path, "CREATE TABLE u (v mood PRIMARY KEY)")
     with pytest.raises(XexpError, match=r"u\.v cannot become ENUM.*constraint"):
         merge_files(ours, [theirs])
+
+
+def test_rows_that_refer_to_rows_of_their_own_table(tmp_path: Path) -> None:
+    table = "CREATE TABLE t (id INTEGER PRIMARY KEY, up INTEGER REFERENCES t (id), s VARCHAR)"
+    ours = make(tmp_path / "a.duckdb", table, "INSERT INTO t VALUES (1, NULL, 'a')")
+    theirs = make(
+        tmp_path / "b.duckdb",
+        table,
+        "INSERT INTO t VALUES (4, NULL, 'd'), (9, NULL, 'i')",
+        "INSERT INTO t VALUES (3, 4, 'c')",
+        "INSERT INTO t VALUES (2, 3, 'b')",
+    )
+    rows = [(2, 3, "b"), (3, 4, "c"), (4, None, "d"), (9, None, "i")]
+    out = tmp_path / "out.duckdb"
+    merge_files(out, [theirs], out)
+    assert ask(out, "SELECT * FROM t ORDER BY id") == rows
+    merge_files(ours, [theirs])
+    assert ask(ours, "SELECT * FROM t ORDER BY id") == [(1, None, "a"), *rows]
+
+
+FAMILY = (
+    "CREATE TABLE p (id INTEGER PRIMARY KEY, v INTEGER)",
+    "CREATE TABLE c (id INTEGER PRIMARY KEY, p INTEGER REFERENCES p (id))",
+    "CREATE TABLE g (id INTEGER PRIMARY KEY, c INTEGER REFERENCES c (id))",
+    "CREATE TABLE s (id INTEGER PRIMARY KEY, up INTEGER REFERENCES s (id))",
+)
+
+
+def family(path: Path, *ids: int) -> Path:
+    rows = [f"INSERT INTO {t} VALUES ({n}, {n})" for t in "pcg" for n in ids]
+    ups = ["INSERT INTO s VALUES (1, NULL)", "INSERT INTO s VALUES (2, 1)"] if 1 in ids else []
+    return make(path, *FAMILY, *rows, *ups)
+
+
+def test_rows_that_were_deleted_with_those_that_refer_to_them(tmp_path: Path) -> None:
+    base = family(tmp_path / "base.duckdb", 1, 2)
+    ours, theirs = family(tmp_path / "a.duckdb", 1, 2, 3), family(tmp_path / "b.duckdb", 2)
+    merge3_files(base, ours, theirs)
+    assert [ask(ours, f"SELECT id FROM {t} ORDER BY id") for t in "pcg"] == [[(2,), (3,)]] * 3
+    assert ask(ours, "SELECT * FROM s") == []
+
+
+def test_a_row_to_which_another_refers_is_not_deleted(tmp_path: Path) -> None:
+    base, ours = family(tmp_path / "base.duckdb", 1), family(tmp_path / "a.duckdb", 1)
+    theirs = family(tmp_path / "b.duckdb")
+    make(ours, "INSERT INTO c VALUES (5, 1)")
+    before = ours.read_bytes()
+    with pytest.raises(XexpError, match="still referenced"):
+        merge3_files(base, ours, theirs)
+    assert ours.read_bytes() == before
