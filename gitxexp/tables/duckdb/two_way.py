@@ -159,16 +159,9 @@ def _groups(work: _Keyed) -> str:
 
 
 def _grouped(work: _Keyed) -> str:
-    last = work.options.on_conflict is OnConflict.THEIRS
-    pick = "arg_max" if last else "arg_min"
     parts = []
     for index, name in enumerate(work.cells):
-        cell = quote(name)
-        if work.options.fill:
-            parts.append(f"{pick}({cell}, xexp_pos) AS v{index}")
-        else:
-            parts.append(f"{pick}({{'v': {cell}}}, xexp_pos)['v'] AS v{index}")
-        parts.append(f"{_differs(work, name)} AS x{index}")
+        parts += [f"{_picked(work, name)} AS v{index}", f"{_differs(work, name)} AS x{index}"]
     gaps = " OR ".join(["false", *(f"count({quote(c)}) NOT IN (0, count(*))" for c in work.cells)])
     many = "false"
     if work.both:
@@ -181,10 +174,27 @@ def _grouped(work: _Keyed) -> str:
     )
 
 
+def _picked(work: _Keyed, name: str) -> str:
+    """The value of the first input, or the last one if theirs wins; with filling, that is not NULL."""
+    cell, kind = quote(name), work.table.columns[name]
+    last, fill = work.options.on_conflict is OnConflict.THEIRS, work.options.fill
+    if marks({name: kind}, collated(work.table)) and (_nested(kind) or not fill):
+        # arg_min compares nested values in a form without the sign of -0.0, and gives that back
+        where = f" FILTER ({cell} IS NOT NULL)" if fill else ""
+        return f"(list({cell} ORDER BY xexp_pos{' DESC' if last else ''}){where})[1]"
+    pick = "arg_max" if last else "arg_min"
+    if fill:
+        return f"{pick}({cell}, xexp_pos)"
+    return f"{pick}({{'v': {cell}}}, xexp_pos)['v']"
+
+
+def _nested(kind: str) -> bool:
+    return "(" in kind.replace("DECIMAL(", "") or kind.endswith("]")
+
+
 def _differs(work: _Keyed, name: str) -> str:
     cell, kind = quote(name), work.table.columns[name]
-    nested = "(" in kind.replace("DECIMAL(", "") or kind.endswith("]")
-    flag = f"count(DISTINCT {cell}) > 1" if nested else f"min({cell}) < max({cell})"
+    flag = f"count(DISTINCT {cell}) > 1" if _nested(kind) else f"min({cell}) < max({cell})"
     for mark in marks({name: kind}, collated(work.table)):
         flag += f" OR min({mark}) < max({mark})"
     if not work.options.fill:

@@ -485,20 +485,21 @@ _DECLARES = re.compile(
 
 
 def _by_ddl(session: Session, alias: str, side: Side, outcome: Outcome) -> bool:
-    """Create and fill the table as its source declares it, where its columns have their types and
-    the rows of the others keep its constraints."""
+    """Create and fill the table as its source declares it, where its columns can have their types
+    and the rows of the others keep its constraints."""
     place, columns = _place(alias, side, outcome.table.name), outcome.table.columns
-    if any(columns.get(name) != kind for name, kind in side.table.columns.items()):
+    if any(name not in columns for name in side.table.columns):
         return False
     try:
         session.rows(f"USE {alias}")
         session.rows(side.table.ddl)
         session.rows("USE memory")
-        for name in columns:
-            if name not in side.table.columns:
-                session.rows(
-                    f"ALTER TABLE {place} ADD COLUMN {quote(name)} {_stored(columns[name])}"
-                )
+        for name, kind in columns.items():
+            own = side.table.columns.get(name)
+            if own is None:
+                session.rows(f"ALTER TABLE {place} ADD COLUMN {quote(name)} {_stored(kind)}")
+            elif own != kind:
+                session.rows(f"ALTER TABLE {place} ALTER {quote(name)} TYPE {_stored(kind)}")
         _insert_into(session, alias, place, side, outcome, final_query(outcome))
     except Shortage:
         raise

@@ -648,3 +648,33 @@ def test_a_row_to_which_another_refers_is_not_deleted(tmp_path: Path) -> None:
     with pytest.raises(XexpError, match="still referenced"):
         merge3_files(base, ours, theirs)
     assert ours.read_bytes() == before
+
+
+@pytest.mark.parametrize("fill", [True, False])
+@pytest.mark.parametrize(("kind", "value"), [("DOUBLE", "-0.0"), ("DOUBLE[]", "[-0.0]")])
+def test_the_sign_of_zero_in_one_of_several_inputs(
+    kind: str, value: str, fill: bool, tmp_path: Path
+) -> None:
+    table = f"CREATE TABLE t (k INTEGER PRIMARY KEY, v {kind})"
+    files = [
+        make(tmp_path / f"{n}.duckdb", table, f"INSERT INTO t VALUES ({n}, '{value}'::{kind})")
+        for n in range(3)
+    ]
+    merge_files(files[0], files[1:], None, MergeOptions(fill=fill))
+    assert ask(files[0], "SELECT v::VARCHAR FROM t") == [(value,)] * 3
+
+
+def test_a_new_file_keeps_what_a_table_with_wider_columns_declares(tmp_path: Path) -> None:
+    one, two = (
+        make(
+            tmp_path / f"{kind}.duckdb",
+            f"CREATE TABLE t (k INTEGER PRIMARY KEY CHECK (k > 0), v {kind} DEFAULT 7)",
+            f"INSERT INTO t VALUES ({number}, {number})",
+        )
+        for kind, number in (("INTEGER", 1), ("BIGINT", 2**31 - 1))
+    )
+    out = tmp_path / "out.duckdb"
+    merge_files(out, [one, two], out)
+    assert ask(out, "SELECT * FROM t ORDER BY k") == [(1, 1), (2**31 - 1, 2**31 - 1)]
+    (ddl,) = ask(out, "SELECT sql FROM duckdb_tables() WHERE database_name = current_database()")
+    assert re.search(r"k INTEGER PRIMARY KEY, v BIGINT DEFAULT.*CHECK", ddl[0])
