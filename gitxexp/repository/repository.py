@@ -432,8 +432,22 @@ class Project:
     def locked(self, *, wait: bool = True) -> Iterator[None]:
         """Hold the repository's lock; the kernel releases it when the process ends.
 
-        Raises XexpError if it is held and ``wait`` is false.
+        Raises XexpError if it is held and ``wait`` is false, or if the work tree has no ``.git``: what
+        follows could not be taken back.
         """
+        top = self.places.top
+        if top is not None and not os.path.lexists(top / ".git"):
+            import shlex  # only for an error
+
+            file, text = (
+                shlex.quote(str(top / ".git")),
+                shlex.quote(f"gitdir: {self.places.git_dir}"),
+            )
+            raise XexpError(
+                f"{top} has no .git: only GIT_DIR or core.worktree ties it to its repository, and DVC"
+                " and other worktrees do not know those",
+                f"tie it: echo {text} > {file}",
+            )
         try:
             self.state.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)

@@ -48,7 +48,7 @@ def smudged(git: Git, path: str, content: bytes, oid: str | None = None) -> byte
     except GitError as error:
         if not lfs:
             raise
-        raise _absent(path, error.message) from error
+        raise _absent(path, error.message.partition("\n")[0]) from error  # git guesses at commands
     if content.startswith(_STAND_INS):
         raise _absent(path)
     return content

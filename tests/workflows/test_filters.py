@@ -124,7 +124,10 @@ def test_get_refuses_where_the_content_is_nowhere(lfs: Repo) -> None:
     done = lfs.xexp("get", "e0.1.0", "net.bin", "-o", "old.bin")
     assert done.code == 128
     assert "git keeps net.bin with a filter whose content is not available here" in done.err
-    assert "git lfs fetch --all" in done.err
+    assert "git lfs fetch --all" in done.err and "\\n" not in done.err
+    pointer = lfs.git("show", f"e0.1.0:{DB}")
+    (lfs / DB).write_text(pointer)
+    assert lfs.xexp("textconv", DB).good().out == pointer
     assert not (lfs / "old.bin").exists()
 
 

@@ -170,3 +170,4 @@ def test_undo_in_a_bare_repository_of_what_a_worktree_did(tagged: Repo, tmp_path
     assert tree.head == before and tree.git("status", "--porcelain") == ""
     bare.xexp("redo").good()
     assert tree.head != before and tree.git("status", "--porcelain") == ""
+    assert "no main worktree to compare with" in bare.xexp("worktree", "remove", tree.path).out

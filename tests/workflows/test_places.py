@@ -58,6 +58,20 @@ def test_a_git_folder_elsewhere(tmp_path: Path) -> None:
     assert (tmp_path / "exp-side/.xexp/config.toml").is_file()
 
 
+def test_a_work_tree_without_its_git_file(ready: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC and worktrees cannot find the repository there, and undo could not."""
+    (ready / ".git").rename(ready.path.parent / "elsewhere")
+    monkeypatch.setenv("GIT_DIR", str(ready.path.parent / "elsewhere"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(ready.path))
+    assert "no experiment yet" in ready.xexp().good().out
+    done = ready.xexp("tag", "-P", "lr=1")
+    assert done.code == 128 and f"fatal: {ready.path} has no .git" in done.err
+    (hint,) = [line for line in done.err.splitlines() if line.startswith("hint: tie it: ")]
+    run("sh", "-c", hint.removeprefix("hint: tie it: "), cwd=ready.path).good()
+    ready.xexp("tag", "-P", "lr=1").good()
+    ready.xexp("undo").good()
+
+
 def test_objects_of_sha256(tmp_path: Path) -> None:
     """DVC cannot read them; everything else can."""
     repo = Repo(tmp_path / "repo")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import field
 from functools import cached_property
@@ -11,7 +12,7 @@ from functools import cached_property
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.notes import note
-from gitxexp.storage import paths
+from gitxexp.storage import paths, submodules
 from gitxexp.storage.dvc.pointers import File, Output, output_named, outputs_at
 from gitxexp.storage.git import Git, TreeEntry, decode
 
@@ -172,10 +173,17 @@ class CommitFiles:
                     yield _object(out, out.path)
 
     def _unknown(self, path: str) -> XexpError:
+        where = self.called or self.commit[:10]
+        for link in submodules.links(self.git, self.commit):
+            if path == link.path or path.startswith(f"{link.path}/"):
+                below = shlex.quote(path[len(link.path) + 1 :] or "PATH")
+                command = f"git -C {shlex.quote(link.path)} xexp get {link.oid[:10]} {below}"
+                return XexpError(
+                    f"'{link.path}' is a submodule at {where}", f"at the top: {command}"
+                )
         names = dict.fromkeys(file.path for file in self.everything())
         folders = dict.fromkeys(posixpath.dirname(name) for name in names)
         close = nearest(path, [*names, *filter(None, folders)])
-        where = self.called or self.commit[:10]
         hint = "did you mean:\n  " + "\n  ".join(close) if close else "it has no files at all"
         return XexpError(f"there is no '{path}' at {where}", hint)
 

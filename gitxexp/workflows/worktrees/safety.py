@@ -171,6 +171,8 @@ def _results(project: Project, tree: Worktree) -> Check:
         rows = unmerged_rows(project, tree)
     except XexpError as error:
         return Check("results", False, f"cannot be read: {error.message}", error.hint)
+    if not rows and not (project.main_top / ".git").exists():
+        return Check("results", True, "no main worktree to compare with: the commits have the rows")
     if not rows:
         return Check("results", True, "the main worktree has every row")
     source = tree.branch or tree.name

@@ -85,5 +85,8 @@ def test_a_commit_that_only_the_main_work_tree_has(tagged: Repo, tmp_path: Path)
         assert done.err == "" and tree.git("status", "--porcelain") == ""
         assert (tree / path / "lib.py").read_text() == "here\n"
         assert (tree / path / "in/lib.py").read_text() == "here\n"
+    done = tagged.xexp("get", "HEAD", "vendor/lib.py")
+    assert done.code == 128 and "'vendor' is a submodule at HEAD" in done.err
+    assert "git -C vendor xexp get " in done.err and done.err.endswith(" lib.py\n")
     checks = tagged.xexp("worktree", "remove", "vendor", "--json").json()["checks"]
     assert {each["name"]: each["ok"] for each in checks}["submodules"]

@@ -176,6 +176,10 @@ def _pointed(path: Path) -> tuple[bytes, Path | None] | None:
     """For a pointer: its text, and the object it names if a cache has it. None for other files."""
     with path.open("rb") as stream:
         head = stream.read(4096)
+    if head.startswith(b"version "):
+        from gitxexp.storage.filters import is_stand_in
+
+        return (head, None) if is_stand_in(head) else None
     if b"\0" in head or not any(line.startswith(b"outs:") for line in head.splitlines()):
         return None
     from gitxexp.workflows.merge.driver.place import GitPlace
