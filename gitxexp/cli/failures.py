@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gitxexp.common.errors import FATAL, XexpError, system_hint
+from gitxexp.common.errors import FATAL, GONE, XexpError, system_hint
 from gitxexp.common.text import not_utf8
 
 
@@ -15,12 +15,15 @@ def unexpected(error: Exception) -> tuple[str, str | None, int]:
     Raises it again where ``XEXP_TRACEBACK`` is set and it is a mistake of this program.
     """
     if isinstance(error, FileNotFoundError) and not error.filename and not _somewhere():
-        return f"Unable to read current working directory: {error.strerror}", None, FATAL  # git's
+        said = f"Unable to read current working directory: {error.strerror}"  # git's
+        return said, GONE, FATAL
     if isinstance(error, OSError) and error.errno is not None:
         where = f": {error.filename}" if error.filename else ""
         return f"{error.strerror}{where}", system_hint(error), FATAL
     if os.environ.get("XEXP_TRACEBACK"):
         raise error
+    if type(error).__name__ == "OperationalError" and type(error).__module__ == "sqlite3":
+        return f"SQLite: {error}", "is there space, and may .git/xexp be written?", FATAL
     if isinstance(error, UnicodeEncodeError):  # a path's bytes, as Python has them
         return (
             f"'{not_utf8(error.object)}' is not UTF-8, which names in the registry and in DVC are",

@@ -125,6 +125,19 @@ _PARTIAL = (
 )
 
 
+GONE = "this folder was deleted: change into another"
+#: What helps against git's errors, by words of theirs.
+_GIT_HINTS = {
+    "promisor remote": _PARTIAL,
+    "Unable to read current working directory": GONE,
+    "index file smaller than expected": "build it again: rm .git/index && git reset",
+    "index file corrupt": "build it again: rm .git/index && git reset",
+    "bad config line": "fix that file",
+    "not a tree object": "git fsck shows which objects are missing",
+    "bad object": "git fsck shows which objects are missing",
+}
+
+
 class GitError(XexpError):
     """A git command failed; the message is git's own."""
 
@@ -134,7 +147,7 @@ class GitError(XexpError):
         self.stderr = stderr
         super().__init__(
             _first_message(stderr) or f"{self.args_line} exited {returncode}",
-            _PARTIAL if self.unfetched else None,
+            next((hint for words, hint in _GIT_HINTS.items() if words in stderr), None),
         )
 
     @property

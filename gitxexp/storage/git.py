@@ -339,6 +339,8 @@ class Git:
             told = decode(self.call("--version").stdout).strip()
             raise XexpError(f"this is {told}, which is too old", f"install git {OLDEST} or later")
         bare = done.returncode != 0
+        if len(lines) != (5 if bare else 6):  # a line break in a folder's name
+            lines = [self._printed(*PLACES[:2], name) for name in PLACES[2:]]
         return Places(
             top=None if bare else Path(lines[4]),
             git_dir=Path(lines[0]),
@@ -346,6 +348,9 @@ class Git:
             prefix="" if bare else lines[3],
             shallow=lines[2] == "true",
         )
+
+    def _printed(self, *args: str) -> str:
+        return decode(self.call(*args).stdout).removesuffix("\n")
 
     def resolve(self, rev: str, kind: str = "commit") -> str | None:
         """Return the object id that ``rev`` names, peeled to ``kind``; ``None`` if there is no such

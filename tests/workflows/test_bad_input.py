@@ -219,6 +219,14 @@ def test_without_an_index(ready: Repo) -> None:
     assert ready.git("status", "--porcelain") == ""
 
 
+def test_a_damaged_index(ready: Repo) -> None:
+    (ready / ".git/index").write_bytes(b"DIRC garbage")
+    done = ready.xexp("explore", "show", "e0.1.0")
+    assert (done.code, done.err.splitlines()[1:]) == (
+        128, ["hint: build it again: rm .git/index && git reset"],
+    )  # fmt: skip
+
+
 def test_in_the_middle_of_a_merge(ready: Repo) -> None:
     ready.git("checkout", "-q", "-b", "other")
     ready.write("train.py", "print(1)\n")
@@ -241,7 +249,7 @@ def test_a_lightweight_tag_in_the_way(ready: Repo) -> None:
 
 def test_odd_paths(trained: Repo, tmp_path: Path) -> None:
     place = tmp_path.joinpath(
-        *(names := ("a b", "quo'te", 'dou"ble', "ünï — 日本", "$HOME", "a;b"))
+        *(names := ("a b", "new\nline", "quo'te", 'dou"ble', "ünï — 日本", "$HOME", "a;b"))
     )
     place.mkdir(parents=True)
     shutil.move(trained.path, place / "repo")
@@ -379,8 +387,9 @@ def test_what_stands_in_the_way(tagged: Repo) -> None:
     state = tagged / ".git/xexp"
     state.rename(tagged / "kept")
     state.touch()
-    done = tagged.xexp("search", "lr")
-    assert done.code == 128 and done.err.startswith("fatal: File exists: ")
+    assert "e0.1.0" in tagged.xexp("search", "lr").good().out  # without an index
+    done = tagged.xexp("rerun", "e0.1.0", "--", "true")
+    assert done.code == 128 and done.err.startswith("fatal: Not a directory: ")
     assert done.err.endswith("hint: a file is where a folder should be: move it away\n")
 
 

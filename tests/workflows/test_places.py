@@ -171,7 +171,10 @@ def test_a_current_folder_that_is_gone(ready: Repo) -> None:
     for words in ("", "explore", "merge a.db -o b.db", "demo x"):
         script = f"mkdir gone && cd gone && rmdir ../gone && '{sys.executable}' -m gitxexp {words}"
         done = run("bash", "-c", script, cwd=ready.path)
-        said = "fatal: Unable to read current working directory: No such file or directory\n"
+        said = (
+            "fatal: Unable to read current working directory: No such file or directory\n"
+            "hint: this folder was deleted: change into another\n"
+        )
         assert (done.code, done.out, done.err) == (128, "", said)
 
 

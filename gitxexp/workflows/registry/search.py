@@ -73,8 +73,12 @@ def search(
     try:
         return _ask(path, stamp, wanted, labels, limit)
     except (sqlite3.Error, _Stale):
+        pass
+    try:
         make(project, path, stamp)
         return _ask(path, stamp, wanted, labels, limit)
+    except (OSError, sqlite3.Error):  # nothing can be written: the index is for the next search
+        return _matches_of(_documents(project), wanted, labels, limit)
 
 
 def _wanted(words: Sequence[str], labels: Sequence[str]) -> str:
@@ -230,8 +234,14 @@ def search_in(
     from gitxexp.workflows.registry.configurations import existing, known_in
 
     wanted = _wanted(words, labels)
+    return _matches_of(map(_of_known, known_in(existing(path))), wanted, labels, limit)
+
+
+def _matches_of(
+    documents: Iterable[dict[str, Any]], wanted: str, labels: Sequence[str], limit: int | None
+) -> list[Match]:
     with closing(sqlite3.connect(":memory:")) as db:
-        _fill(db, map(_of_known, known_in(existing(path))), "")
+        _fill(db, documents, "")
         return list(_matches(db, wanted, labels, limit))
 
 
