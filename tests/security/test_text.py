@@ -213,7 +213,7 @@ def test_errors_have_their_own_lines_only(
         raise error
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(main, "main", fail)
+    monkeypatch.setattr(main, "invoke", fail)
     run_line([])
     told = capsys.readouterr().err.splitlines()
     assert told[: len(lines)] == lines
