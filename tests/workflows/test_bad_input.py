@@ -219,6 +219,12 @@ def test_without_an_index(ready: Repo) -> None:
     assert ready.git("status", "--porcelain") == ""
 
 
+def test_a_worktree_with_a_name_too_long_for_a_folder(ready: Repo) -> None:
+    """It is rolled back: it stopped itself, and then each command that changes something."""
+    assert "File name too long" in refused(ready, "worktree", "new", "a" * 256)
+    assert "interrupted" not in ready.xexp("log").good().err
+
+
 def test_a_damaged_index(ready: Repo) -> None:
     (ready / ".git/index").write_bytes(b"DIRC garbage")
     done = ready.xexp("explore", "show", "e0.1.0")

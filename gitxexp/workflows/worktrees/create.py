@@ -703,7 +703,7 @@ class WorktreeMade(Step):
                 f"branch {self.branch} has commits of its own since the worktree was made",
                 f"remove it with its safety checklist: git xexp worktree remove '{path}'",
             )
-        if path.exists() and (_work_in(path) or _data_changed(at, path)):
+        if os.path.exists(path) and (_work_in(path) or _data_changed(at, path)):  # noqa: PTH110
             return Changed(
                 f"{path} has changes", f"keep or drop them: git xexp worktree remove '{path}'"
             )
@@ -733,7 +733,8 @@ class WorktreeMade(Step):
         """Remove folder, entry and branch; a folder with other files is kept."""
         path = Path(self.path)
         admin = admin_of(at.places.common_dir, path)
-        if path.exists() and admin and _work_in(path):
+        # a path that is too long for a folder is an error to pathlib, and would stop each rollback
+        if os.path.exists(path) and admin and _work_in(path):  # noqa: PTH110
             if undoing.why == "rollback":
                 at.notify(
                     f"{path} is not complete, and holds files that are not from git: it stays"
