@@ -526,6 +526,9 @@ def _stored(kind: str) -> str:
 _DECLARED = {"DOUBLE": "REAL", "FLOAT": "REAL", "VARCHAR": "TEXT", "BLOB": "BLOB", EMPTY: ""}
 
 
+_BEYOND_64 = ("UBIGINT", "HUGEINT", "UHUGEINT")
+
+
 def write_sqlite(
     session: Session,
     temp: Path,
@@ -551,7 +554,13 @@ def write_sqlite(
         con.execute("COMMIT")
         if journal == "wal":
             con.execute("PRAGMA journal_mode = WAL")
-    except (sqlite3.Error, OverflowError, UnicodeError) as error:
+    except OverflowError:
+        wide = [c for o in outcomes for c, kind in o.table.columns.items() if kind in _BEYOND_64]
+        raise XexpError(
+            f"SQLite has no integers of more than 64 bits, as in column {', '.join(wide)}",
+            f"turn them into text with {' '.join(f'--stringify {c}' for c in wide)}",
+        ) from None
+    except (sqlite3.Error, UnicodeError) as error:
         raise XexpError(f"SQLite refused the merged rows: {error}") from None
     finally:
         con.close()

@@ -678,3 +678,17 @@ def test_a_new_file_keeps_what_a_table_with_wider_columns_declares(tmp_path: Pat
     assert ask(out, "SELECT * FROM t ORDER BY k") == [(1, 1), (2**31 - 1, 2**31 - 1)]
     (ddl,) = ask(out, "SELECT sql FROM duckdb_tables() WHERE database_name = current_database()")
     assert re.search(r"k INTEGER PRIMARY KEY, v BIGINT DEFAULT.*CHECK", ddl[0])
+
+
+@pytest.mark.parametrize("kind", ["UBIGINT", "HUGEINT", "UHUGEINT"])
+def test_integers_that_sqlite_lacks_can_become_text(kind: str, tmp_path: Path) -> None:
+    source = make(
+        tmp_path / "a.duckdb", f"CREATE TABLE t (h {kind})", f"INSERT INTO t VALUES ({2**63})"
+    )
+    out = tmp_path / "out.db"
+    with pytest.raises(XexpError, match="64 bits, as in column h") as raised:
+        merge_files(out, [source], out)
+    assert raised.value.hint == "turn them into text with --stringify h"
+    assert not out.exists()
+    merge_files(out, [source], out, MergeOptions(stringify=("h",)))
+    assert ask(out, "SELECT h FROM t") == [(str(2**63),)]
