@@ -142,6 +142,9 @@ def test_init_sets_up_a_clone_whose_results_are_pointers(set_up: Repo) -> None:
     done = set_up.xexp("init").good()
     assert "created merge and diff drivers" in done.out
     assert "note: not a SQLite or DuckDB database: " in done.err and "git lfs pull" in done.err
+    done = set_up.xexp("sql", "SELECT * FROM predictions")
+    assert "note: not a database: results/experiments.db; if it is a pointer: " in done.err
+    assert "there is no table 'predictions'" in done.err
 
 
 def test_a_model_outside_of_a_sparse_checkout_is_tagged(tagged: Repo) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import UsageError, XexpError, suggestion
 from gitxexp.common.files import database_kind
+from gitxexp.common.notes import note
 from gitxexp.repository.config import REGISTRY
 from gitxexp.storage.dvc.places import readable
 from gitxexp.storage.paths import leaves, problem
@@ -93,8 +94,12 @@ class Catalog:
         """The results databases of the work tree."""
         if self.project.places.top is None:
             return []
-        found = stores.databases(self.project.top, self.project.config)
-        return [_Database(self._path(file), file) for file in found]
+        every = stores.databases(self.project.top, self.project.config)
+        found = [_Database(self._path(file), file) for file in every]
+        unread = [each.path for each in found if database_kind(each.file) is None]
+        for path in unread:
+            note(f"not a database: {path}; if it is a pointer: dvc checkout, or git lfs pull")
+        return [each for each in found if each.path not in unread]
 
     def _path(self, file: Path) -> str:
         inside = file.is_relative_to(self.project.top)
