@@ -225,6 +225,25 @@ def test_a_worktree_with_a_name_too_long_for_a_folder(ready: Repo) -> None:
     assert "interrupted" not in ready.xexp("log").good().err
 
 
+def test_a_candidate_with_a_name_too_long_for_a_file(tagged: Repo) -> None:
+    with closing(sqlite3.connect(tagged / "results/experiments.db")) as db:
+        db.execute("UPDATE predictions SET track_id = ?", ("a" * 300,))
+        db.commit()
+    args = ("candidates", "add", "models/production/model.bin", "--run", "a" * 300)
+    assert "File name too long" in refused(tagged, *args)
+    assert "interrupted" not in tagged.xexp("log").good().err
+
+
+def test_a_long_word_of_a_command_is_no_file(ready: Repo) -> None:
+    """Such as the text of a prompt."""
+    ready.xexp("run", "--no-tag", "--", "true", "a" * 300).good()
+
+
+def test_textconv_of_what_is_no_file(repo: Repo) -> None:
+    done = repo.xexp("textconv", "nosuch")
+    assert (done.code, done.err) == (128, "fatal: No such file or directory: nosuch\n")
+
+
 def test_a_damaged_index(ready: Repo) -> None:
     (ready / ".git/index").write_bytes(b"DIRC garbage")
     done = ready.xexp("explore", "show", "e0.1.0")

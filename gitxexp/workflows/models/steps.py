@@ -138,7 +138,7 @@ class ModelAdded(Step):
         remove_left(path)
         if self.new.is_at(path):
             path.unlink(missing_ok=True)
-        elif path.exists():
+        elif os.path.exists(path):  # noqa: PTH110 - to pathlib a name that is too long is an error
             at.notify(f"{path} was changed since; it stays")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from gitxexp.repository import config as settings
@@ -46,7 +47,9 @@ def untracked(project: Project, command: Sequence[str], changes: Changes) -> lis
     found = []
     for word in command:
         path = project.git.cwd / word
-        inside = project.inside(path.resolve()) if path.is_file() else None
+        # a text is longer than the name of a file can be, which is an error to pathlib
+        is_file = os.path.isfile(path)  # noqa: PTH113
+        inside = project.inside(path.resolve()) if is_file else None
         if inside is None or not is_code(inside, project.config):
             continue
         folders = inside.split("/")[:-1]

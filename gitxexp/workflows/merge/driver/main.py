@@ -163,6 +163,9 @@ def textconv(args: list[str]) -> int:
         out.flush()
     except BrokenPipeError:
         drop()
+    except OSError as error:
+        tell(f"fatal: {error.strerror}: {error.filename or args[0]}")
+        return 128
     return 0
 
 
