@@ -3,24 +3,34 @@
 Makes a repository with TAGS (2,000) experiment tags and prints medians of ROUNDS (11) runs, each
 beside what it is measured against, taken in turn so that a busy machine weighs on both. Processor
 time, which says little of what runs side by side, is steadier where others use the machine.
+
+With 100,000 tags and more, the verbs of a day are measured beside git's own listing of the tags, and
+their peak of memory is printed; the first one after all tags are new beside git's listing with contents.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import closing
+from multiprocessing import Process
 from pathlib import Path
 
 from gitxexp.repository import config_hash, tag_message
 from gitxexp.repository.tag_message import Payload
 
 LIMITS = {"list warm": 2.5, "list cold": 12.0, "--version": 1.5}
+MANY = 100_000  #: tags from which on git's listing is what counts
+WARM, COLD, MEMORY = 4.0, 3.0, 120  #: multiples of git's listing, and megabytes
+REFS = ["git", "for-each-ref", "--format=%(objectname) %(refname)", "refs/tags"]
+CONTENTS = ["git", "for-each-ref", "--format=%(objectname) %(refname) %(contents)", "refs/tags"]
 
 
 def message(number: int) -> str:
@@ -114,6 +124,36 @@ def compare(name: str, command: Sequence[str], base: Sequence[str], folder: Path
           f"  processor {one_cpu:6.1f} / {other_cpu:5.1f} = {one_cpu / other_cpu:5.2f}{goal}")  # fmt: skip
 
 
+def against_git(folder: Path, rounds: int) -> None:
+    """Print the verbs of a day as multiples of git's listing, and their memory."""
+    newest = subprocess.run(["git", "tag", "--sort=-v:refname"], cwd=folder, check=True,
+                            capture_output=True, text=True).stdout.split(maxsplit=1)[0]  # fmt: skip
+    with closing(sqlite3.connect(folder / "runs.db")) as db, db:
+        db.execute("CREATE TABLE runs (run_id, lr, f1)")
+        db.execute("INSERT INTO runs VALUES ('new', 0.1, 0.5)")
+    for command in (["git", "config", "user.name", "A"], ["git", "config", "user.email", "a@b.c"],
+                    [*xexp(), "init", "-q", "--no-dvc"], ["git", "add", "-A"],
+                    ["git", "commit", "-q", "-m", "runs"]):  # fmt: skip
+        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    LIMITS.update(dict.fromkeys(("-n 20", "show", "status", "suggest"), WARM), cold=COLD)
+    compare("cold", [*xexp(), "list", "-n", "20"], CONTENTS, folder, rounds, cold=True)
+    for name, words in {"-n 20": ["list", "-n", "20"], "show": ["show", newest],
+                        "status": ["status"], "suggest": ["tag", "--suggest"]}.items():  # fmt: skip
+        compare(name, [*xexp(), *words], REFS, folder, rounds, quiet=True)
+        peak = _peak([*xexp(), *words], folder)
+        print(f"{'':18} at most {peak} MB of memory (at most {MEMORY})")
+
+
+def _peak(command: Sequence[str], folder: Path) -> int:
+    """The most memory that a command holds, in MB."""
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    _, _, used = os.wait4(process.pid, 0)
+    process.returncode = 0
+    return used.ru_maxrss // 1024
+
+
 def _medians(measured: Sequence[tuple[float, float]]) -> tuple[float, float]:
     elapsed, used = zip(*measured, strict=True)
     return statistics.median(elapsed), statistics.median(used)
@@ -131,7 +171,12 @@ def main() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     try:
         repository = folder / "repository"
-        make(repository, tags)
+        maker = Process(target=make, args=(repository, tags))  # whose memory is not a child's
+        maker.start()
+        maker.join()
+        if tags >= MANY:
+            against_git(repository, rounds)
+            return
         where = (repository, rounds)
         compare("list cold", [*xexp(), "explore", "list"], click, *where, cold=True)
         compare("list warm", [*xexp(), "explore", "list"], click, *where)
