@@ -8,7 +8,7 @@ from gitxexp.cli import progress
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
-from gitxexp.common.errors import NO
+from gitxexp.common.errors import FATAL, NO
 
 
 @click.command(cls=Command)
@@ -38,4 +38,4 @@ def pull(
     else:
         pulls.show(done)
     if done.missing:
-        raise click.exceptions.Exit(NO)
+        raise click.exceptions.Exit(FATAL if done.unasked else NO)

@@ -50,9 +50,10 @@ def _remark(made: CreatedWorktree) -> None:
     if ready.missing:
         for path in ready.missing:
             console.say(f"missing: {path}")
+        first = "when it answers" if ready.unasked else "git xexp push where they were made, then"
         raise NoAnswer(
             f"worktree created, but it lacks {counted(len(ready.missing), 'file')}",
-            f"git xexp push where they were made, then: cd {shlex.quote(str(plan.path))} && dvc pull",
+            f"{first}: cd {shlex.quote(str(plan.path))} && dvc pull",
             FATAL if ready.unasked else None,
         )
 

@@ -38,6 +38,7 @@ from gitxexp.storage.dvc.places import (
 from gitxexp.storage.dvc.pointers import File, Output
 from gitxexp.storage.dvc.session import (
     DvcError,
+    NoRemote,
     check_project,
     dvc_errors,
     opened,
@@ -56,10 +57,6 @@ from gitxexp.storage.objects import (
     take_in,
 )
 from gitxexp.storage.paths import Refused
-
-
-class NoRemote(XexpError):
-    """There is no remote to ask; any other error means that a remote could not be reached."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,10 @@ class DvcError(XexpError):
     """DVC refused or failed; the message is DVC's own."""
 
 
+class NoRemote(DvcError):
+    """There is no remote to ask; any other error means that a remote could not be reached."""
+
+
 class Unreachable(DvcError):
     """A remote did not answer, so its content is unknown."""
 
@@ -113,7 +117,7 @@ def _known(action: str, error: Exception) -> XexpError | None:
     if "NotDvcRepoError" in names:
         return DvcError(f"cannot {action}: this is not a DVC project", "git xexp init")
     if "NoRemoteError" in names:
-        return DvcError(f"cannot {action}: no DVC remote is set", "dvc remote add -d NAME URL")
+        return NoRemote(f"cannot {action}: no DVC remote is set", "dvc remote add -d NAME URL")
     if "RemoteNotFoundError" in names:
         return DvcError(f"cannot {action}: {text}", "dvc remote list")
     if "LockError" in names:

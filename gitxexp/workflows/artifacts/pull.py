@@ -19,6 +19,7 @@ from gitxexp.storage.dvc import remote as dvc_remote
 from gitxexp.storage.dvc.changes import Kind, is_written_since, status
 from gitxexp.storage.dvc.places import has_dvc
 from gitxexp.storage.dvc.pointers import Output
+from gitxexp.storage.dvc.session import NoRemote
 from gitxexp.storage.git import choose_remote
 from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Objects, Progress
@@ -65,6 +66,7 @@ class Pulled:
     production: tuple[Promotion, ...]  #: promotions now in production, one per slot
     registered: bool  #: the merge drivers were registered for this clone
     notes: tuple[str, ...] = ()
+    unasked: bool = False  #: a DVC remote did not answer
 
 
 def pull(project: Project, request: PullRequest, progress: Progress | None = None) -> Pulled:
@@ -109,6 +111,7 @@ def pull(project: Project, request: PullRequest, progress: Progress | None = Non
         production=tuple(p for p in latest.values() if p.id not in promoted),
         registered=registered,
         notes=(*numbers.notes, *brought.notes),
+        unasked=brought.unasked,
     )
 
 
@@ -228,6 +231,7 @@ class _Brought:
     kept: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unasked: bool = False
 
 
 def _written_here(project: Project) -> frozenset[str]:
@@ -266,12 +270,14 @@ def _bring(project: Project, written: Collection[str], progress: Progress | None
     notes: list[str] = []
     fetched: Sequence[str] = ()
     missing: set[str] = set()
+    unasked = False
     try:
         report = dvc_remote.fetch(top, stale, None, progress, other_worktrees(project))
         fetched, lost = report.fetched, report.missing
         missing = {o.path for o in stale if any(_inside(path, o) for path in lost)}
     except XexpError as error:
         notes.append(error.message)
+        unasked = not isinstance(error, NoRemote)
         missing = {o.path for o in stale if not _is_whole(objects, o)}
     there = [out for out in stale if out.path not in missing]
     _checkout(project, there)
@@ -281,6 +287,7 @@ def _bring(project: Project, written: Collection[str], progress: Progress | None
         kept=tuple(out.path for out in kept),
         missing=tuple(sorted(missing)),
         notes=tuple(notes),
+        unasked=unasked,
     )
 
 

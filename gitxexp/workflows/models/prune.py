@@ -23,6 +23,7 @@ from gitxexp.storage.dvc import remote
 from gitxexp.storage.dvc.add import store as store_object
 from gitxexp.storage.dvc.changes import file_hashes
 from gitxexp.storage.dvc.places import remote_name
+from gitxexp.storage.dvc.session import NoRemote
 from gitxexp.storage.objects import Progress, object_path
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.models import candidates, changes, inventory, run_facts
@@ -366,7 +367,7 @@ def find_copies(context: ModelContext, models: Sequence[Model]) -> Copies:
         lacking, problem, unasked = set(candidates.lacking_on_remote(store, models)), None, False
     except XexpError as error:
         lacking, problem = {model.oid for model in models}, error.message
-        unasked = not isinstance(error, remote.NoRemote)
+        unasked = not isinstance(error, NoRemote)
     hashes = (model.hash for model in models)
     tags = tags_holding(store, context.contents.slot, context.runs.experiments, hashes)
     places: dict[str, str | None] = {}

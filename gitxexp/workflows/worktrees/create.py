@@ -31,6 +31,7 @@ from gitxexp.storage.dvc.changes import file_hashes
 from gitxexp.storage.dvc.places import cache_dir, cache_dirs, has_own_remotes
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.repair import WorkTreeFiles, restore
+from gitxexp.storage.dvc.session import NoRemote
 from gitxexp.storage.dvc.stat_cache import now_ns
 from gitxexp.storage.git import Git, GitError, asked_once
 from gitxexp.storage.git_write import GitWriter
@@ -633,13 +634,13 @@ class _Outputs:
                     self.top, outputs, None, self.progress, self.siblings, own=own
                 )
             except XexpError as error:
-                problems.append(error.message)
+                problems.append(error)
                 continue
             fetched += len(report.fetched)
             if not report.missing:
                 return fetched
-        self.notes += problems
-        self.unasked = bool(problems)
+        self.notes += [error.message for error in problems]
+        self.unasked = any(not isinstance(error, NoRemote) for error in problems)
         return fetched
 
     def _empty_folders(self, wanted: list[Output]) -> None:

@@ -84,6 +84,23 @@ def test_unreachable_is_not_absent(tagged: Repo, silent: str) -> None:
         assert not (tagged / "got").exists()
     done = tagged.xexp("worktree", "new", "v")
     assert done.code == 128 and "remote 'store' could not be asked" in done.err
+    assert "hint: when it answers: cd " in done.err
+    tagged.git("remote", "add", "origin", str(tagged.path))
+    done = tagged.xexp("pull", "origin", "main")
+    assert done.code == 128 and "remote 'store' could not be asked" in done.err
+
+
+def test_no_remote_is_not_one_that_does_not_answer(tagged: Repo) -> None:
+    tagged.dvc("remote", "remove", "store")
+    tagged.commit("no remote")
+    shutil.rmtree(tagged / ".dvc/cache")
+    (tagged / "data/train.csv").unlink()
+    done = tagged.xexp("worktree", "new", "v")
+    assert done.code == 1 and "no DVC remote is set" in done.err
+    assert "hint: git xexp push where they were made, then: cd " in done.err
+    tagged.git("remote", "add", "origin", str(tagged.path))
+    done = tagged.xexp("pull", "origin", "main")
+    assert done.code == 1 and "missing: data/train.csv" in done.err
 
 
 def test_a_remote_that_answers_that_it_has_nothing(tagged: Repo) -> None:
