@@ -7,6 +7,7 @@ import gc
 import importlib.util
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import textwrap
@@ -40,7 +41,12 @@ settings.load_profile("xexp")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Repositories lie in memory where there is room: the tests wait for the disk half of the time."""
+    """Repositories lie in memory where there is room: the tests wait for the disk half of the time.
+
+    A shell starts what runs in the background with Ctrl-C ignored, which all processes inherit.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     memory = Path("/dev/shm")
     if memory.is_dir() and shutil.disk_usage(memory).free > 8 << 30 and os.access(memory, os.W_OK):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))

@@ -124,10 +124,13 @@ def test_a_statement_without_an_end_is_ended(tmp_path: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=tmp_path
     )
-    assert child.stdout is not None and child.stdout.readline() == "begun\n"
-    time.sleep(0.3)
-    child.send_signal(signal.SIGINT)
-    assert child.communicate(timeout=30)[0] == 'answered\nnear "no": syntax error\n'
+    try:
+        assert child.stdout is not None and child.stdout.readline() == "begun\n"
+        time.sleep(0.3)
+        child.send_signal(signal.SIGINT)
+        assert child.communicate(timeout=30)[0] == 'answered\nnear "no": syntax error\n'
+    finally:
+        child.kill()
 
 
 def test_every_kind_of_work_has_its_line(
