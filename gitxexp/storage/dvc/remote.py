@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -141,18 +142,20 @@ def _send(
         key = (is_manifest, item.output.root, item.remote, item.output.legacy)
         batches.setdefault(key, []).append(item)
     count = _Counter(progress, len(items))
-    for (_, root, name, legacy), batch in sorted(batches.items()):
-        with opened(today(top / root), f"push to remote {name!r}") as repo:
+    for root in dict.fromkeys(item.output.root for item in items):
+        with opened(today(top / root), "push") as repo:
             repo.drop_data_index()
-            odb = open_remotes.opened(repo, name, legacy).odb
+    for (_, root, name, legacy), batch in sorted(batches.items()):
+        action = f"push to remote {name!r}"
+        with open_remotes.opened(today(top / root), name, legacy, action) as store:
             folder = local_remote_dir(top / root, name)
             for item in batch if folder else ():
                 place = object_path(folder or top, item.oid, legacy)
                 paths.resolved(folder or top, place.parent.relative_to(folder or top).as_posix())
-            _send_batch(repo, odb, batch, count)
+            _send_batch(store.odb, batch, count)
 
 
-def _send_batch(repo: Any, odb: Any, batch: list[MissingObject], count: _Counter) -> None:
+def _send_batch(odb: Any, batch: list[MissingObject], count: _Counter) -> None:
     from dvc.fs import localfs
 
     for item in batch:
@@ -296,21 +299,22 @@ def _receive(
             arrived += _taken_in(cache_dir(top / root), places, legacy, f"remote {name!r}", count)
             continue
         asked = top / root if own else today(top / root)
-        with opened(asked, f"fetch from remote {name!r}" if name else "fetch") as repo:
-            store = open_remotes.opened(repo, name, legacy)
+        action = f"fetch from remote {name!r}" if name else "fetch"
+        with open_remotes.opened(asked, name, legacy, action) as store:
             there = list(store.sizes(list(oids)))
-            arrived += _downloaded(repo, store, cache_dir(top / root), there, count)
+            arrived += _downloaded(store, cache_dir(top / root), there, count)
     return arrived
 
 
-def _downloaded(
-    repo: Any, store: Remote, home: Path, oids: list[str], count: _Counter
-) -> list[str]:
+def _downloaded(store: Remote, home: Path, oids: list[str], count: _Counter) -> list[str]:
     """Download objects next to the cache ``home`` and move those that are intact into it."""
-    cache, odb = repo.cache.legacy if store.legacy else repo.cache.local, store.odb
+    from dvc.fs import localfs
+    from dvc_data.hashfile.db import get_odb
+
+    odb = store.odb
     home.mkdir(parents=True, exist_ok=True)
     with Folder(home) as folder:
-        beside = type(cache)(cache.fs, str(folder.path))
+        beside = get_odb(localfs, str(folder.path))
         beside.add([odb.oid_to_path(oid) for oid in oids], odb.fs, oids, callback=count.callback())
         places = {oid: Path(beside.oid_to_path(oid)) for oid in oids}
         return _taken_in(home, places, store.legacy, "the remote", None, move=True)
@@ -672,11 +676,11 @@ def _size(path: Path) -> int | None:
 def _asked_by_dvc(
     root: Path, name: str, group: list[Output], caches: list[Path], open_remotes: OpenRemotes
 ) -> Iterator[Answer]:
-    with opened(root, f"ask remote {name!r}") as repo:
-        for legacy in (False, True):
-            members = [out for out in group if out.legacy is legacy]
-            if members:
-                yield from _asked_of(open_remotes.opened(repo, name, legacy), members, caches)
+    for legacy in (False, True):
+        members = [out for out in group if out.legacy is legacy]
+        if members:
+            with open_remotes.opened(root, name, legacy, f"ask remote {name!r}") as store:
+                yield from _asked_of(store, members, caches)
 
 
 def _asked_of(store: Remote, outputs: list[Output], caches: list[Path]) -> Iterator[Answer]:
@@ -767,17 +771,24 @@ def opened_remote(repo: Any, name: str | None, legacy: bool) -> Remote:
 
 
 class OpenRemotes:
-    """Remotes that stay open over the steps of one operation: a client of S3 takes 0.1 s to make."""
+    """Remotes that stay open over the steps of one operation: to open a project and a client of S3 takes
+    0.1 s of the processor."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[str, str | None, bool], Remote] = {}
+        self._open: dict[tuple[Path, str | None, bool], Remote] = {}
 
-    def opened(self, repo: Any, name: str | None, legacy: bool) -> Remote:
-        """Return what :func:`opened_remote` does, once for each remote."""
-        key = str(repo.root_dir), name, legacy
-        if key not in self._open:
+    @contextmanager
+    def opened(self, root: Path, name: str | None, legacy: bool, action: str) -> Iterator[Remote]:
+        """Yield what :func:`opened_remote` opens in the project at ``root``, once for each remote; errors
+        read "cannot ACTION: …"."""
+        key = root, name, legacy
+        if key in self._open:
+            with dvc_errors(action):
+                yield self._open[key]
+            return
+        with opened(root, action) as repo:
             self._open[key] = opened_remote(repo, name, legacy)
-        return self._open[key]
+            yield self._open[key]
 
 
 def time_limit(root: Path) -> float:
