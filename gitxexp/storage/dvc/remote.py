@@ -403,11 +403,12 @@ def send_file(root: Path, file: Path, md5: str, remote: str | None = None) -> No
     Raises XexpError if there is no remote, or it cannot be reached or written to.
     """
     name = _named(root, remote)
-    with opened(today(root), f"push to remote {name!r}") as repo:
+    action = f"push to remote {name!r}"
+    with OpenRemotes().opened(today(root), name, legacy=False, action=action) as store:
         from dvc.fs import localfs
 
         failures: list[BaseException] = []
-        opened_remote(repo, name, legacy=False).odb.add(
+        store.odb.add(
             [str(file)], localfs, [md5], check_exists=False,
             on_error=lambda _oid, error: failures.append(error),
         )  # fmt: skip
@@ -419,8 +420,9 @@ def receive_file(root: Path, md5: str, target: Path, remote: str | None = None) 
     """Fetch the object ``md5`` into the file ``target``, bypassing the cache. Raises XexpError if
     it is missing or corrupt."""
     name = _named(root, remote)
-    with opened(today(root), f"fetch from remote {name!r}") as repo:
-        odb = opened_remote(repo, name, legacy=False).odb
+    action = f"fetch from remote {name!r}"
+    with OpenRemotes().opened(today(root), name, legacy=False, action=action) as store:
+        odb = store.odb
         odb.fs.get_file(odb.oid_to_path(md5), str(target))
     if not matches(target, md5):
         target.unlink(missing_ok=True)
@@ -595,8 +597,8 @@ def present(top: Path, place: proofs.Place, oids: Sequence[str]) -> set[str]:
         if not folder.parent.is_dir():
             raise _no_folder(name, folder)
         return {oid for oid in oids if is_object(object_path(folder, oid, place.legacy))}
-    with opened(today(root), f"ask remote {name!r}") as repo:
-        return set(opened_remote(repo, name, place.legacy).sizes(oids))
+    with OpenRemotes().opened(today(root), name, place.legacy, f"ask remote {name!r}") as store:
+        return set(store.sizes(oids))
 
 
 def _no_folder(name: str, folder: Path) -> XexpError:
@@ -750,7 +752,7 @@ _TIMEOUTS = {
 _TIME_LIMIT = 30.0
 
 
-def opened_remote(repo: Any, name: str | None, legacy: bool) -> Remote:
+def _remote_of(repo: Any, name: str | None, legacy: bool) -> Remote:
     """Open a remote of an open project; raises what DVC raises if it cannot be opened.
 
     The time limit applies to each answer, unless DVC's own settings give another.
@@ -779,15 +781,15 @@ class OpenRemotes:
 
     @contextmanager
     def opened(self, root: Path, name: str | None, legacy: bool, action: str) -> Iterator[Remote]:
-        """Yield what :func:`opened_remote` opens in the project at ``root``, once for each remote; errors
-        read "cannot ACTION: …"."""
+        """Yield a remote of the project at ``root``, opened when it is first asked for; errors read
+        "cannot ACTION: …"."""
         key = root, name, legacy
         if key in self._open:
             with dvc_errors(action):
                 yield self._open[key]
             return
         with opened(root, action) as repo:
-            self._open[key] = opened_remote(repo, name, legacy)
+            self._open[key] = _remote_of(repo, name, legacy)
             yield self._open[key]
 
 
