@@ -137,14 +137,19 @@ def umask() -> int:
     return mask
 
 
-def new_mode(path: Path, executable: bool = False) -> int:
+def new_mode(path: Path) -> int:
     """Return the permissions for a file that replaces ``path``: those of the existing file, else
     those of a new file. A link is replaced itself; its target does not matter."""
     with contextlib.suppress(OSError):
         info = path.lstat()
         if stat.S_ISREG(info.st_mode):
             return stat.S_IMODE(info.st_mode) | stat.S_IWUSR  # DVC makes linked files read-only
-    return (0o777 if executable else 0o666) & ~umask()
+    return 0o666 & ~umask()
+
+
+def temporary_beside(path: Path) -> Path:
+    """Return a new name next to ``path`` for what will replace it; :func:`remove_left` knows it."""
+    return path.with_name(f".{path.name[:100]}.xexp-{os.getpid()}-{os.urandom(4).hex()}.tmp")
 
 
 @contextlib.contextmanager
@@ -156,7 +161,7 @@ def atomic_write(path: Path, *, mode: int | None = None, durable: bool = True) -
     file or the defaults, unless ``mode`` is given. The temporary file is removed if the block
     fails; the next write to the same file removes what a killed process left.
     """
-    temporary = path.with_name(f".{path.name[:100]}.xexp-{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    temporary = temporary_beside(path)
     remove_left(path)
     try:
         yield temporary
@@ -229,6 +234,21 @@ def remove_left(path: Path) -> None:
             pid = name.removeprefix(prefix).partition("-")[0]
             if ".tmp" in name and pid.isdigit() and not alive(int(pid)):
                 path.with_name(name).unlink(missing_ok=True)
+
+
+# -- SQLite's log ----------------------------------------------------------------------------------
+
+
+def wal_of(path: Path) -> Path:
+    """Return where SQLite keeps rows that are not in the database file yet."""
+    return path.with_name(path.name + "-wal")
+
+
+def rows_wait(path: Path) -> bool:
+    """Whether a database has rows that are not yet in its file."""
+    with contextlib.suppress(OSError):
+        return wal_of(path).stat().st_size > 0
+    return False
 
 
 # -- temporary folders -----------------------------------------------------------------------------

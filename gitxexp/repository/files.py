@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Self
 from gitxexp.common import checked
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
-from gitxexp.common.files import atomic_write, remove_left, sync
+from gitxexp.common.files import atomic_write, remove_left, rows_wait, sync
 from gitxexp.repository.operation import Changed, Irreversible, Repository, Step, Undoing
 from gitxexp.storage.dvc.places import work_file
 from gitxexp.storage.objects import hash_file
@@ -60,13 +60,6 @@ class FileState:
         if (now.mtime_ns, now.inode) == (self.mtime_ns, self.inode):
             return True
         return self.md5 is not None and hash_file(path) == self.md5
-
-
-def rows_wait(path: Path) -> bool:
-    """Whether a database has rows that are not yet in its file."""
-    with suppress(OSError):
-        return path.with_name(path.name + "-wal").stat().st_size > 0
-    return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,15 +16,13 @@ from typing import Any, Literal, TypeVar
 from gitxexp.common import sqlite
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
-from gitxexp.common.files import Folder
+from gitxexp.common.files import Folder, kind_of_header, wal_of
 
+#: The engine that opens a file.
 Kind = Literal["sqlite", "duckdb"]
 T = TypeVar("T")
 Rows = Iterator[tuple[Any, ...]]
 
-SQLITE_MAGIC = b"SQLite format 3\0"  # sqlite.org/fileformat.html#magic_header_string
-DUCKDB_MAGIC = b"DUCK"  # at byte 8, after the block checksum: duckdb.org/docs/internals/storage
-PARQUET_MAGIC = b"PAR1"
 WAL_VERSION = 2  # bytes 18 and 19 of the SQLite header
 CHUNK = 2000
 
@@ -48,11 +46,8 @@ def kind_of(path: Path) -> Kind | None:
 
 def _kind(head: bytes) -> Kind | None:
     """Return the engine; DuckDB reads a parquet file as a table of its name."""
-    if head.startswith(SQLITE_MAGIC):
-        return "sqlite"
-    if head.startswith(PARQUET_MAGIC):
-        return "duckdb"
-    return "duckdb" if head[8:12] == DUCKDB_MAGIC else None
+    kind = kind_of_header(head)
+    return "duckdb" if kind == "parquet" else kind
 
 
 def _head(path: Path) -> bytes:
@@ -120,7 +115,7 @@ def reading(path: Path, action: Callable[[Database], T], memory: int = 0) -> T:
                 raw = _duckdb(path, read_only=True, limits=limits)
                 with _closing(path, kind, raw) as database:
                     return action(database)
-        if head[18:20] == bytes((WAL_VERSION, WAL_VERSION)) and not _wal(path).exists():
+        if head[18:20] == bytes((WAL_VERSION, WAL_VERSION)) and not wal_of(path).exists():
             before = _state(path)
             with _closing(path, kind, _sqlite(path, "ro", immutable=True)) as database:
                 result = action(database)
@@ -163,7 +158,7 @@ def _sqlite(
 def _duckdb(path: Path, read_only: bool, limits: Mapping[str, str] = MappingProxyType({})) -> Any:
     from gitxexp.tables.duckdb.session import connect_file, connect_parquet  # 110 ms
 
-    if not _head(path).startswith(PARQUET_MAGIC):
+    if kind_of_header(_head(path)) != "parquet":
         return connect_file(path, read_only=read_only, limits=limits)
     if not read_only:
         raise DatabaseProblem(f"a parquet file is written once and not changed: {path}")
@@ -178,13 +173,9 @@ def _closing(path: Path, kind: Kind, raw: Any) -> Iterator[Database]:
         raw.close()
 
 
-def _wal(path: Path) -> Path:
-    return path.with_name(path.name + "-wal")
-
-
 def _state(path: Path) -> tuple[int, int, bool]:
     stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns, _wal(path).exists()
+    return stat.st_size, stat.st_mtime_ns, wal_of(path).exists()
 
 
 def _usable(path: Path, head: bytes) -> Kind:

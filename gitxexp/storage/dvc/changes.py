@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from gitxexp.common.files import rows_wait
 from gitxexp.storage.dvc.places import cache_dirs, work_file
 from gitxexp.storage.dvc.pointer_file import listed_hash
 from gitxexp.storage.dvc.pointers import Output
@@ -134,11 +135,6 @@ def _remembered(root: Path, files: list[Path]) -> dict[Path, str]:
     return remembered(root, files)
 
 
-def wal_of(path: Path) -> Path:
-    """Return where SQLite keeps rows that are not in the database file yet."""
-    return path.with_name(path.name + "-wal")
-
-
 class Checker:
     """Compare outputs of one work tree with their pointers, caching hashes by stat."""
 
@@ -156,7 +152,7 @@ class Checker:
             return Change(out, Kind.MISSING)
         if path.is_dir():
             actual = self.directory(path, out)
-        elif pending(path):
+        elif rows_wait(path):
             return Change(out, Kind.MODIFIED)
         else:
             actual = self.file(str(path), path.stat(), out.legacy)
@@ -231,15 +227,6 @@ class Checker:
 def _expected(out: Output) -> str | None:
     """Return the hash to compare with; a manifest inside the pointer (cloud-versioned) is hashed."""
     return listed_hash(out.files) if out.files else out.oid
-
-
-def pending(path: Path) -> bool:
-    """Return whether rows wait in a ``-wal`` next to the file: they belong to the database but are
-    not in the file."""
-    try:
-        return wal_of(path).stat().st_size > 0
-    except OSError:
-        return False
 
 
 def walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
@@ -370,7 +357,7 @@ class _Glance(Checker):
         """Return the hash, if cached, and the size in bytes."""
         name = f"{path}\0dos2unix" if out.legacy else str(path)
         if not path.is_dir():
-            known = "" if pending(path) else self.stats.get(name, key_of(info))
+            known = "" if rows_wait(path) else self.stats.get(name, key_of(info))
             return known, info.st_size
         files = dict(walk(str(path)))
         size = sum(file.st_size for file in files.values())

@@ -19,7 +19,7 @@ from typing import Any
 from gitxexp.common import sqlite
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
-from gitxexp.common.files import kind_of
+from gitxexp.common.files import kind_of, wal_of
 from gitxexp.tables.duckdb.session import (
     EMPTY,
     Session,
@@ -291,10 +291,9 @@ def connect(path: Path) -> tuple[sqlite3.Connection, bool]:
     A file in WAL mode whose log is absent has no writer, so it is opened immutable: otherwise
     SQLite would create files next to it. The second value is then False: no lock protects it.
     """
-    wal = path.with_name(path.name + "-wal")
     with path.open("rb") as stream:
         logged = stream.read(20)[18:20] == b"\x02\x02"
-    how = logged and not wal.exists()
+    how = logged and not wal_of(path).exists()
     try:
         con = sqlite.connect(path, "ro", immutable=how, timeout=PATIENCE)
         con.execute("BEGIN")

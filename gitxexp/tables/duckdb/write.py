@@ -8,11 +8,9 @@ target only when it is complete.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 import sqlite3
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +19,7 @@ from typing import Any
 from gitxexp.common import sqlite
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
-from gitxexp.common.files import Folder, Kind, kind_of, put
+from gitxexp.common.files import Folder, Kind, kind_of, new_mode, put, sync
 from gitxexp.tables.duckdb.align import ROW, Aligned, Side
 from gitxexp.tables.duckdb.objects import Incoming, advance, create, incoming, replace_objects
 from gitxexp.tables.duckdb.parquet import (
@@ -752,31 +750,13 @@ def publish(temp: Path, out: Path) -> None:
     never followed: its target may be a cache object.
     """
     try:
-        temp.chmod(_mode(out))
+        temp.chmod(new_mode(out))
         settle(out)
-        _sync(temp)
+        sync(temp)
         put(temp, out)
-        _sync(out.parent)
+        sync(out.parent)
     except OSError as error:
         raise XexpError(f"cannot write {out}: {error.strerror}") from None
-
-
-def _mode(out: Path) -> int:
-    """The permissions of the file that is replaced; for a link or a new file, the usual ones."""
-    with contextlib.suppress(OSError):
-        if not out.is_symlink():
-            return stat.S_IMODE(out.stat().st_mode) | stat.S_IWUSR
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def settle(path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import sqlite3
 import tempfile
@@ -12,8 +11,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from gitxexp.common.errors import XexpError
-from gitxexp.common.files import put
-from gitxexp.common.processes import alive
+from gitxexp.common.files import put, remove_left, sync, temporary_beside, umask
 from gitxexp.common.sqlite import address
 from gitxexp.tables.sqlite.files import SMALL, Header, clear_errors, read_headers
 from gitxexp.tables.sqlite.pages import Copies
@@ -66,9 +64,8 @@ class NewFile(Work):
             self.scratch = _roomy_folder(base.size if base else 0, self.folder)
         elif not self.folder.is_dir() or not os.access(self.folder, os.W_OK | os.X_OK):
             raise XexpError(f"cannot write in {self.folder}", "is the folder there and writable?")
-        _remove_stale(self.folder, out.name)
-        name = f".{out.name[:100]}.xexp-{os.getpid()}-{secrets.token_hex(4)}.tmp"
-        self.temp = (self.scratch or self.folder) / name
+        remove_left(self.folder / out.name)
+        self.temp = temporary_beside((self.scratch or self.folder) / out.name)
         self.hold: sqlite3.Connection | None = None
         self._start()
 
@@ -113,16 +110,16 @@ class NewFile(Work):
                 self.con.execute("PRAGMA journal_mode=WAL").fetchone()
             self.con.close()
             self._same_owner()
-            _fsync(self.temp)
+            sync(self.temp)
             if self.replacing and self.hold and self.header and self.header.wal:
                 self.hold.rollback()
                 self.hold.execute("PRAGMA journal_mode=DELETE").fetchone()
             put(self.temp, self.out)
-            _fsync(self.folder)
+            sync(self.folder)
 
     def _same_owner(self) -> None:
         like = self.out if self.out.exists() else None
-        mode = like.stat().st_mode & 0o7777 if like else 0o666 & ~_umask()
+        mode = like.stat().st_mode & 0o7777 if like else 0o666 & ~umask()
         self.temp.chmod(mode)
         if like:
             with suppress(OSError):
@@ -224,34 +221,7 @@ def _roomy_folder(size: int, folder: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix="xexp-plan-", dir=place))
 
 
-def _remove_stale(folder: Path, name: str) -> None:
-    """Remove temporary files of killed merges of the same file."""
-    with suppress(OSError):
-        prefix = f".{name[:100]}.xexp-"
-        for entry in os.scandir(folder):
-            rest = entry.name.removeprefix(prefix)
-            if rest == entry.name or ".tmp" not in rest:
-                continue
-            pid = rest.split("-")[0]
-            if pid.isdigit() and int(pid) != os.getpid() and not alive(int(pid)):
-                _unlink(Path(entry.path))
-
-
 def _unlink(path: Path) -> None:
     for suffix in ("", "-journal", "-wal", "-shm"):
         with suppress(OSError):
             Path(f"{path}{suffix}").unlink()
-
-
-def _fsync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _umask() -> int:
-    value = os.umask(0o077)
-    os.umask(value)
-    return value

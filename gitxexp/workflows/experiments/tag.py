@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from gitxexp.common import processes
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import UsageError, XexpError
-from gitxexp.common.files import atomic_write
+from gitxexp.common.files import atomic_write, rows_wait
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import config as settings
 from gitxexp.repository import registry, tag_message, unproved, version
@@ -32,7 +32,6 @@ from gitxexp.repository.version import AnyVersion
 from gitxexp.storage import paths
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.add import add
-from gitxexp.storage.dvc.changes import pending
 from gitxexp.storage.dvc.databases import held_still
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.git import REFS, Git, PushRejected, begun, choose_remote
@@ -170,7 +169,7 @@ def _in_git(project: Project, plan: Plan, *, written: bool) -> str | None:
     rows in its ``-wal``, which are checkpointed first, because git sees only the file."""
     run = plan.collected.run
     path = project.inside(run.database) if run else None
-    if run is None or path is None or not (written or pending(run.database)):
+    if run is None or path is None or not (written or rows_wait(run.database)):
         return None
     if not project.at_top.tracks(path):
         return None

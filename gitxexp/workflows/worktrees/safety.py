@@ -14,6 +14,7 @@ from pathlib import Path
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
+from gitxexp.common.files import rows_wait
 from gitxexp.common.text import some
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
@@ -290,7 +291,7 @@ def unmerged_rows(project: Project, tree: Worktree) -> int:
 
 
 def _missing_rows(mine: Path, theirs: Path) -> int:
-    if theirs.is_file() and not _pending(mine) and filecmp.cmp(mine, theirs, shallow=False):
+    if theirs.is_file() and not rows_wait(mine) and filecmp.cmp(mine, theirs, shallow=False):
         return 0
     known = {t.name: t for t in event_tables(theirs)} if theirs.is_file() else {}
     missing = 0
@@ -298,12 +299,6 @@ def _missing_rows(mine: Path, theirs: Path) -> int:
         there = _counted(theirs, table, known[table.name]) if table.name in known else Counter()
         missing += (_counted(mine, table, table) - there).total()
     return missing
-
-
-def _pending(path: Path) -> bool:
-    """Whether rows wait in a ``-wal`` next to the database."""
-    wal = path.with_name(path.name + "-wal")
-    return wal.exists() and wal.stat().st_size > 0
 
 
 def _counted(path: Path, mine: Table, here: Table) -> Counter[tuple[object, ...]]:

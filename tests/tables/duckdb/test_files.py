@@ -301,3 +301,17 @@ def test_the_mode_of_the_file_stays(tmp_path: Path) -> None:
     a.chmod(0o640)
     merge_files(a, [b])
     assert a.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_file_has_the_umasks_permissions_and_no_thread_sees_none(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_mask, masks = os.umask, list[int]()
+    monkeypatch.setattr(os, "umask", lambda mask: (masks.append(mask), set_mask(mask))[1])
+    out = tmp_path / f"out.{kind}"
+    merge_files(good(tmp_path, "parquet"), [good(tmp_path, "parquet", "more")], out)
+    mask = set_mask(0o022)
+    set_mask(mask)
+    assert out.stat().st_mode & 0o777 == 0o666 & ~mask
+    assert 0 not in masks  # while it is set, every thread's new files are anybody's to write
