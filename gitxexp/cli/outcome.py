@@ -13,10 +13,13 @@ from contextlib import suppress
 from gitxexp.cli import hints
 from gitxexp.common import interrupts, streams
 from gitxexp.common.errors import NO, XexpError
-from gitxexp.common.notes import taken
+from gitxexp.common.notes import done_so_far, taken
 
 #: What is said of an error: the message, a hint, and the exit code.
 Told = tuple[str, str | None, int]
+
+#: How many of the things that stay done are named where a command is interrupted.
+_SHOWN = 5
 
 
 def _unknown(_error: Exception) -> Told | None:
@@ -34,6 +37,7 @@ def of(
     ``known`` says what to tell of errors that are not ours.
     """
     taken()
+    done_so_far()
     hints.begin()
     as_json = wants_json(argv)
     try:
@@ -68,11 +72,14 @@ def say(*lines: str) -> None:
 
 
 def _interrupted(*, as_json: bool) -> int:
-    code, text = interrupts.CODE, "interrupted; all changes were rolled back"
+    code, stays = interrupts.CODE, done_so_far()
+    text = f"interrupted; {'the rest was' if stays else 'all changes were'} rolled back"
     if as_json:
-        say(hints.error_as_json(text, None, code))
-    else:
-        say(*([""] if sys.stderr.isatty() else []), text)  # after the terminal's own ^C
+        say(hints.error_as_json("; ".join((text, *stays)), None, code))
+    else:  # after the terminal's own ^C
+        more = [f"and {len(stays) - _SHOWN} more"] if len(stays) > _SHOWN else []
+        lines = [f"  {line}" for line in (*more, *stays[-_SHOWN:])]
+        say(*([""] if sys.stderr.isatty() else []), text, *lines)
     return code
 
 
@@ -102,5 +109,6 @@ def _told(error: Exception, known: Callable[[Exception], Told | None]) -> Told:
     if told is None:
         from gitxexp.cli import failures
 
-        told = failures.unexpected(error)
+        message, hint, code = failures.unexpected(error)
+        return message, "\n".join(filter(None, (hint, *done_so_far()[-_SHOWN:]))) or None, code
     return told

@@ -47,4 +47,5 @@ def _settle_runs(project: Project, *, wait: bool) -> None:
     from gitxexp.workflows.runs.record import settle
 
     for record in settle(project, wait=wait):
-        console.say(f"run {record.id} was killed: recorded (git xexp explore log {record.id})")
+        how = "was killed" if record.status == "killed" else "had ended"
+        console.say(f"run {record.id} {how}: recorded (git xexp explore log {record.id})")

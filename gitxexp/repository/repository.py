@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import watched
+from gitxexp.common.notes import stays
 from gitxexp.repository import config
 from gitxexp.repository import tags as repository_tags
 from gitxexp.repository.config import Config
@@ -426,6 +427,8 @@ class Project:
             status = "unchanged" if running.outcome.get("unchanged") else "done"
             self.log.finish(number, status, summary, running.outcome)
             self._under_way.unlink(missing_ok=True)
+            if status == "done":
+                stays(f"'{verb}'{summary and f' ({summary})'} is done; undo it: git xexp undo")
             repository_undo.forget_old(self.state)
 
     @contextmanager

@@ -24,6 +24,8 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError, suggestion
 from gitxexp.common.files import atomic_write
+from gitxexp.common.notes import stays
+from gitxexp.common.text import counted
 from gitxexp.repository import config as settings
 from gitxexp.repository import registry
 from gitxexp.repository.registry import Registry
@@ -210,8 +212,14 @@ def write(
     """Write records, and lists of packages by their hashes, into the registry of the work tree in
     one step; does nothing without records. The repository's lock must be held, or an operation must
     have saved the file."""
-    if records:
-        project.registry.put_runs((one.as_row() for one in records), packages or {})
+    if not records:
+        return
+    project.registry.put_runs((one.as_row() for one in records), packages or {})
+    first, *more = records
+    if more or first.sweep:
+        stays(f"{counted(len(records), 'run')} recorded: git xexp explore runs")
+    else:
+        stays(f"run {first.id} is recorded; tag it later: git xexp tag --run {first.id}")
 
 
 def read(project: Project) -> list[RunRecord]:
@@ -421,7 +429,10 @@ def _look(path: Path) -> tuple[bool, dict[str, Any]]:
 
 
 def _killed(record: RunRecord, journal: Path) -> RunRecord:
-    """The record of a run whose process is gone. Its end is taken to be its last output."""
+    """The record of a run whose process is gone. If its command had not ended, its end is taken to be
+    its last output."""
+    if record.status != "running":
+        return record
     log = journal.with_name("log")
     last = (log if log.exists() else journal).stat().st_mtime
     note = "git xexp was killed while it ran"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, UsageError, XexpError, require_utf8
+from gitxexp.common.notes import stays
 from gitxexp.common.text import counted, some
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import prefetch
@@ -152,12 +153,22 @@ def run(
         except BaseException:  # it never began
             under_way.forget()
             raise
-        with storage_git.begun(project.at_top, prefetch.RUN_AFTER), storage_git.asked_once():
-            software = asked.answer()
-            left = traces.look_after(project, prepared.before, first)
-            done = _recorded(project, prepared, first, execution, left, software, under_way)
-        under_way.note(done)
-        _write(project, done, software, wait=wait)
+        try:
+            ended = _ended(first, execution)
+            under_way.note(ended)
+            with storage_git.begun(project.at_top, prefetch.RUN_AFTER), storage_git.asked_once():
+                software = asked.answer()
+                left = traces.look_after(project, prepared.before, first)
+                done = _recorded(project, prepared, ended, left, software, under_way)
+            under_way.note(done)
+            _write(project, done, software, wait=wait)
+        except BaseException as error:
+            told = f"run {first.id} has ended: the next command that changes something records it"
+            stays(told)
+            if isinstance(error, XexpError):
+                hint = f"{error.hint}\n{told}" if error.hint else told
+                raise XexpError(error.message, hint, error.exit_code) from error
+            raise
         under_way.settled()
     result = Run(done, execution, under_way.log, notes=_notes(left, execution))
     if execution.code:
@@ -394,11 +405,23 @@ def _first_record(prepared: Prepared) -> RunRecord:
 # -- after -----------------------------------------------------------------------------------------
 
 
+def _ended(first: RunRecord, execution: Execution) -> RunRecord:
+    """The record of a run whose command has ended, as far as that alone is known."""
+    return replace(
+        first,
+        status=status_of(execution),
+        code=execution.code,
+        started=record.timestamp(execution.started),
+        ended=record.timestamp(execution.ended),
+        log=execution.log_hash,
+        note=f"its log is incomplete: {execution.log_error}" if execution.log_error else "",
+    )
+
+
 def _recorded(
     project: Project,
     prepared: Prepared,
-    first: RunRecord,
-    execution: Execution,
+    ended: RunRecord,
     left: Traces,
     software: Software,
     under_way: UnderWay,
@@ -406,24 +429,16 @@ def _recorded(
     """The record of the run as it ended, with copies of the small files that it wrote kept."""
     known = collect(project.top, project.config, _wanted(prepared, left))
     kept = _kept(project, left, under_way)
-    said = [text for text in (left.doubt, left.earlier) if text]
-    if execution.log_error:
-        said.append(f"its log is incomplete: {execution.log_error}")
     return replace(
-        first,
-        status=status_of(execution),
-        code=execution.code,
-        started=record.timestamp(execution.started),
-        ended=record.timestamp(execution.ended),
+        ended,
         python=software.python,
         packages=software.hash,
         params=known.params,
         metrics=known.metrics,
         outputs={} if left.doubt else left.outputs,
         kept=kept,
-        log=execution.log_hash,
         tables=left.rows,
-        note="; ".join(said),
+        note="; ".join(filter(None, (left.doubt, left.earlier, ended.note))),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -262,6 +263,37 @@ def test_a_killed_run_is_recorded_by_the_next_command(ready: Repo) -> None:
 
 
 @pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_interrupted_at_its_tag_is_recorded_says_so_and_is_tagged_later(
+    ready: Repo, number: signal.Signals
+) -> None:
+    hook = ready.write(".git/hooks/commit-msg", "#!/bin/sh\ntouch .git/here\nsleep 9\n")
+    hook.chmod(0o755)
+    process = ready.forked("run", "--", sys.executable, "train.py")
+    process.wait_until((ready / ".git/here").exists)
+    process.kill(number)
+    done = process.done()
+    hook.unlink()
+    (row,) = registered(ready)
+    assert done.code == 130 and "all changes were rolled back" not in done.err
+    assert f"run {row['id']} is recorded; tag it later: git xexp tag --run {row['id']}" in done.err
+    assert "'candidates add' (models/candidates/" in done.err
+    assert (row["status"], row["version"], ready.tags) == ("done", "", [])
+    ready.xexp("tag", "--run", row["id"]).good()
+    assert (registered(ready)[0]["version"], ready.tags) == ("e0.1.0", ["e0.1.0"])
+
+
+def test_a_run_that_ended_and_could_not_be_recorded_is_recorded_as_it_ended(ready: Repo) -> None:
+    before = (ready / ".xexp/registry.db").read_bytes()
+    spoil = "open('.xexp/registry.db', 'w').close()"
+    failed = ready.xexp("run", "--no-tag", "--", sys.executable, "-c", spoil)
+    assert failed.code == 128 and "the next command that changes something records it" in failed.err
+    ready.write(".xexp/registry.db", before)
+    done = ready.xexp("run", "--no-tag", "--", "echo", "next").good()
+    assert "had ended: recorded" in done.err
+    assert [row["status"] for row in registered(ready)] == ["done", "done"]
+
+
 def test_a_pipeline_and_the_small_files_that_a_run_makes_are_committed(ready: Repo) -> None:
     ready.git("rm", "-q", "--cached", "metrics.json")
     (ready / "metrics.json").unlink()
