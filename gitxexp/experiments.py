@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, overload
 
 from gitxexp.common.errors import UsageError, XexpError
+from gitxexp.common.sql import quote
 from gitxexp.repository.repository import Project
 from gitxexp.repository.version import AnyVersion
 
@@ -201,8 +202,7 @@ class Experiment:
         if plain != self.payload.table:
             own = record.find(record.read(self._project), run) if run else None
             run = own.run_in(plain) or run if own is not None and own.is_one else run
-        path = name.replace('"', '""')
-        query = f'SELECT * FROM "{path}@{self.name}"'
+        query = f"SELECT * FROM {quote(f'{name}@{self.name}')}"
         return selected(self._project, query, lambda columns: condition_of(columns, run, self.name))
 
     def log(self) -> str:

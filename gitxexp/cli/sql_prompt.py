@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gitxexp.cli.failures import words
 from gitxexp.cli.render import console
 from gitxexp.cli.render.sql import as_table, schema_table
+from gitxexp.common.sql import quote
 from gitxexp.workflows.sql.converted import Conversions
 from gitxexp.workflows.sql.database import ColumnEntry, Database
 
@@ -36,7 +37,7 @@ def completions(entries: Iterable[ColumnEntry]) -> list[str]:
 
 
 def _quoted(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z_][\w.]*", name) else '"' + name.replace('"', '""') + '"'
+    return name if re.fullmatch(r"[A-Za-z_][\w.]*", name) else quote(name)
 
 
 def prompt(project: Project, *, allow_files: bool) -> None:

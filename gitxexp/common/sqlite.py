@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from gitxexp.common import checked, processes
+from gitxexp.common.sql import quote
 
 Mode = Literal["ro", "rw", "rwc"]
 TableKind = Literal["table", "virtual", "shadow"]
@@ -118,11 +119,6 @@ def connect(
     processes.interruptible(con)
     con.execute("PRAGMA trusted_schema = OFF")
     return con
-
-
-def quote(name: str) -> str:
-    """``name`` as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 class TableEntry(NamedTuple):

@@ -10,7 +10,7 @@ from pathlib import Path
 from gitxexp.common import sqlite
 from gitxexp.common.errors import UsageError
 from gitxexp.common.files import kind_of
-from gitxexp.common.sqlite import quote
+from gitxexp.common.sql import quote
 from gitxexp.tables.plan import Conflict, OnConflict, Value
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from gitxexp.common import sqlite
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import kind_of
-from gitxexp.common.sqlite import quote
+from gitxexp.common.sql import quote
 from gitxexp.common.text import visible
 from gitxexp.tables.row_changes import TableRows, key_first
 

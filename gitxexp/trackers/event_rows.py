@@ -14,6 +14,8 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from gitxexp.common.dataclass import dataclass
+from gitxexp.common.sql import quote
+from gitxexp.common.values import is_number
 from gitxexp.tables.rules import STAMPS
 from gitxexp.trackers import column_names, roles
 from gitxexp.trackers.column_names import Role
@@ -21,7 +23,7 @@ from gitxexp.trackers.databases import Database
 from gitxexp.trackers.logged import Logged
 from gitxexp.trackers.roles import Decision, RoleRules, Values
 from gitxexp.trackers.run import Window
-from gitxexp.trackers.tables import Table, quoted
+from gitxexp.trackers.tables import Table
 from gitxexp.trackers.times import NEVER, Moment, moment
 
 #: xetrack 0.7's own columns (``config.py``, ``tracker.py``: ``_run_func``, ``_apply_system_params``).
@@ -233,8 +235,8 @@ def summed(
     """Return the runs of one table by id (only ``runs``, if given). Rows of other runs, and rows outside
     the ``window`` of a run, are not read."""
     where, values = condition(database, table, *runs, window=window) if runs else ("", [])
-    columns = ", ".join(quoted(column) for column in table.columns)
-    sql = f"SELECT {table.run_id}, {columns} FROM {quoted(table.name)}{where}"
+    columns = ", ".join(quote(column) for column in table.columns)
+    sql = f"SELECT {table.run_id}, {columns} FROM {quote(table.name)}{where}"
     found: dict[str, RunRows] = {}
     for id, *cells in database.rows(sql, values):
         rows = found.get(id)
@@ -249,7 +251,7 @@ def condition(
 ) -> tuple[str, list[Any]]:
     """Return a ``WHERE`` clause for the rows of ``runs`` that uses an index on their column. For a run with
     a ``window`` it selects the rows in it, if the table has an order."""
-    column, values = quoted(table.run_column or ""), list[Any](runs)
+    column, values = quote(table.run_column or ""), list[Any](runs)
     if not table.run_column or database.kind != "sqlite" or any(r.startswith("row") for r in runs):
         column = table.run_id
     else:
@@ -257,7 +259,7 @@ def condition(
     where = f" WHERE {column} IN ({', '.join('?' * len(values))})"
     if window is None or not table.order:
         return where, values
-    rows = f"SELECT {table.order} FROM {quoted(table.name)}{where} ORDER BY 1 LIMIT ? OFFSET ?"
+    rows = f"SELECT {table.order} FROM {quote(table.name)}{where} ORDER BY 1 LIMIT ? OFFSET ?"
     within = f"{where} AND {table.order} IN ({rows})"
     return within, [*values, *values, window.rows, window.before]
 
@@ -278,7 +280,7 @@ def last_runs(database: Database, table: Table, count: int) -> list[str] | None:
     if not table.has_rowid:
         return None
     rows = database.rows(
-        f"SELECT {table.run_id} FROM {quoted(table.name)} ORDER BY rowid DESC"
+        f"SELECT {table.run_id} FROM {quote(table.name)} ORDER BY rowid DESC"
         f" LIMIT {_ROWS_A_RUN * count}"
     )
     return list(dict.fromkeys(run for (run,) in rows))[:count] or None
@@ -287,12 +289,12 @@ def last_runs(database: Database, table: Table, count: int) -> list[str] | None:
 def last_writer(database: Database, table: Table) -> tuple[Moment, str | None]:
     """Return which run wrote last and when; if times compare as stored, the database finds it."""
     if table.time_column:
-        quick = _quick_last(database, table, quoted(table.time_column))
+        quick = _quick_last(database, table, quote(table.time_column))
         if quick is not None:
             return quick
-    time = quoted(table.time_column) if table.time_column else "NULL"
+    time = quote(table.time_column) if table.time_column else "NULL"
     best: tuple[Moment, str | None] = (moment(None), None)
-    for run, value in database.rows(f"SELECT {table.run_id}, {time} FROM {quoted(table.name)}"):
+    for run, value in database.rows(f"SELECT {table.run_id}, {time} FROM {quote(table.name)}"):
         when = moment(value)
         if best[1] is None or when >= best[0]:
             best = when, run
@@ -319,13 +321,13 @@ def _scanned(database: Database, table: Table) -> Newest | None:
         return None
     if table.key[:1] == (column,):  # two look-ups in the index are quicker
         return None
-    last = _last_row(database, table, quoted(time))
+    last = _last_row(database, table, quote(time))
     if last is None or not _comparable(last[1], last[1]):
         return None
     run, latest = last
     where, values = condition(database, table, run)
-    columns = ", ".join(quoted(name) for name in table.columns)
-    sql = f"SELECT {table.run_id}, {columns} FROM {quoted(table.name)}{where} OR {_newer(time, latest)}"
+    columns = ", ".join(quote(name) for name in table.columns)
+    sql = f"SELECT {table.run_id}, {columns} FROM {quote(table.name)}{where} OR {_newer(time, latest)}"
     rows = RunRows(table)
     for id, *cells in database.rows(sql, [*values, latest]):
         if id != run:
@@ -336,14 +338,14 @@ def _scanned(database: Database, table: Table) -> Newest | None:
 
 def _last_row(database: Database, table: Table, time: str) -> tuple[str, Any] | None:
     """Return the run and time of the row written last."""
-    sql = f"SELECT {table.run_id}, {time} FROM {quoted(table.name)} ORDER BY rowid DESC LIMIT 1"
+    sql = f"SELECT {table.run_id}, {time} FROM {quote(table.name)} ORDER BY rowid DESC LIMIT 1"
     found = next(iter(database.rows(sql)), None)
     return None if found is None else (found[0], found[1])
 
 
 def _newer(time: str, than: Any) -> str:
     """A condition for rows that are newer than a time, or whose time is of another kind."""
-    name = quoted(time)
+    name = quote(time)
     return f"{name} > ?" + (
         f" OR {name} < ''" if isinstance(than, str) else ""
     )  # numbers sort first
@@ -364,14 +366,14 @@ def _quick_last(database: Database, table: Table, time: str) -> tuple[Moment, st
     if last is None or not _comparable(last[1], last[1]):
         return None
     where = _newer(table.time_column or "", last[1])
-    newer = database.rows(f"SELECT 1 FROM {quoted(table.name)} WHERE {where} LIMIT 1", [last[1]])
+    newer = database.rows(f"SELECT 1 FROM {quote(table.name)} WHERE {where} LIMIT 1", [last[1]])
     if next(iter(newer), None) is None:
         return moment(last[1]), last[0]
     return _newest(database, table, time)
 
 
 def _newest(database: Database, table: Table, time: str) -> tuple[Moment, str] | None:
-    name = quoted(table.name)
+    name = quote(table.name)
     ((least, most, count),) = database.rows(
         f"SELECT min({time}), max({time}), count({time}) FROM {name}"
     )
@@ -392,7 +394,7 @@ def _comparable(least: Any, most: Any) -> bool:
         return bool(one and other and one[1] == other[1])
     if isinstance(least, datetime):
         return True
-    if isinstance(least, int | float) and not isinstance(least, bool):
+    if is_number(least):
         return bool(0 < least <= most < 1e11)  # seconds, all of them (times.EPOCH_LIMIT)
     return False
 
@@ -406,10 +408,10 @@ class Span(NamedTuple):
 
 def spans(database: Database, table: Table, column: str, value: Any) -> dict[str, Span]:
     """The runs of a table whose rows hold ``value`` in ``column``, each with its times."""
-    time = quoted(table.time_column) if table.time_column else "NULL"
+    time = quote(table.time_column) if table.time_column else "NULL"
     sql = (
-        f"SELECT {table.run_id}, min({time}), max({time}) FROM {quoted(table.name)}"
-        f" WHERE CAST({quoted(column)} AS VARCHAR) = ? GROUP BY 1"
+        f"SELECT {table.run_id}, min({time}), max({time}) FROM {quote(table.name)}"
+        f" WHERE CAST({quote(column)} AS VARCHAR) = ? GROUP BY 1"
     )
     found = database.rows(sql, [str(value)])
     return {run: Span(moment(first), moment(last)) for run, first, last in found}
@@ -417,7 +419,7 @@ def spans(database: Database, table: Table, column: str, value: Any) -> dict[str
 
 def count_rows(database: Database, table: Table) -> list[tuple[str, int]]:
     """The number of rows of each run."""
-    sql = f"SELECT {table.run_id}, count(*) FROM {quoted(table.name)} GROUP BY 1"
+    sql = f"SELECT {table.run_id}, count(*) FROM {quote(table.name)} GROUP BY 1"
     return [(run, int(rows)) for run, rows in database.rows(sql)]
 
 
@@ -429,9 +431,9 @@ def logged_rows(database: Database, table: Table) -> dict[str, Logged]:
     """Return the current rows of each run of a table. Stamps are not part of a row, nor are empty
     columns that another run added."""
     order = table.order
-    known = (order, quoted(table.time_column) if table.time_column else "")
+    known = (order, quote(table.time_column) if table.time_column else "")
     ends = ", ".join(f"min({name}), max({name})" if name else "NULL, NULL" for name in known)
-    sql = f"SELECT {table.run_id}, count(*), {ends} FROM {quoted(table.name)} GROUP BY 1"
+    sql = f"SELECT {table.run_id}, count(*), {ends} FROM {quote(table.name)} GROUP BY 1"
     found = {
         run: Logged(int(rows), None, ((first, earliest), (last, latest)))
         for run, rows, first, last, earliest, latest in database.rows(sql)
@@ -439,10 +441,10 @@ def logged_rows(database: Database, table: Table) -> dict[str, Logged]:
     if sum(one.rows for one in found.values()) > _EACH:
         return found
     names = [name for name in table.columns if name.lower() not in STAMPS]
-    columns = ", ".join(map(quoted, names))
+    columns = ", ".join(map(quote, names))
     ordered = f" ORDER BY {order}" if order else ""
     each: dict[str, list[int]] = {run: [] for run in found}
-    sql = f"SELECT {table.run_id}, {columns} FROM {quoted(table.name)}{ordered}"
+    sql = f"SELECT {table.run_id}, {columns} FROM {quote(table.name)}{ordered}"
     for run, *cells in database.rows(sql):
         pairs = zip(names, cells, strict=True)
         own = tuple((name, value) for name, value in pairs if value is not None)

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.files import database_kind
+from gitxexp.common.sql import quote
 from gitxexp.trackers.databases import Database, reading, writing
 from gitxexp.trackers.event_rows import condition
 from gitxexp.trackers.run import Run, Window
-from gitxexp.trackers.tables import Table, event_tables, quoted, tables_of
+from gitxexp.trackers.tables import Table, event_tables, tables_of
 
 #: ``[first, last]`` rowids, both included; in a table without rowids, the values of the key.
 Place = list[Any]
@@ -138,7 +139,7 @@ def stamp(
             announce(record)
         with database.triggers_aside(table):
             for name in added:
-                database.run(f"ALTER TABLE {quoted(table)} ADD COLUMN {quoted(name)} VARCHAR")
+                database.run(f"ALTER TABLE {quote(table)} ADD COLUMN {quote(name)} VARCHAR")
             for name, where in places.items():
                 _fill(database, found, name, named[name], where)
         return record
@@ -150,9 +151,9 @@ def restamp(path: Path, table: str, run_id: str, old: str, new: str, timeout: fl
         (found,) = tables_of(database, table)
         if not found.version_columns:
             return 0
-        name = quoted(found.version_columns[0])
+        name = quote(found.version_columns[0])
         sql = (
-            f"{database.update} {quoted(table)} SET {name} = ?"
+            f"{database.update} {quote(table)} SET {name} = ?"
             f" WHERE {found.run_id} = ? AND {name} = ?"
         )
         with database.triggers_aside(table):
@@ -175,7 +176,7 @@ def unstamp(
             cells = sum(_empty(database, record, name, where) for name, where in present.items())
             unused = [name for name in ours if not _used(database, table, name)]
             for name in unused:
-                database.run(f"ALTER TABLE {quoted(table.name)} DROP COLUMN {quoted(name)}")
+                database.run(f"ALTER TABLE {quote(table.name)} DROP COLUMN {quote(name)}")
         kept = tuple(name for name in ours if name not in unused)
         return Unstamped(cells, tuple(unused), kept)
 
@@ -193,14 +194,14 @@ def _places(
     """Where ``column`` is empty in the run's rows that name no version, or this one."""
     where, values = of_run[0], list(of_run[1])
     own = column in table.version_columns
-    conditions = [f"{quoted(column)} IS NULL"] if column in table.columns else []
+    conditions = [f"{quote(column)} IS NULL"] if column in table.columns else []
     for name in table.version_columns:
-        cell = quoted(name)
+        cell = quote(name)
         conditions.append(f"{cell} IS NULL" if own else f"({cell} IS NULL OR {cell} = ?)")
         values += [] if own else [version]
-    chosen = "rowid" if table.has_rowid else ", ".join(quoted(key) for key in table.key)
+    chosen = "rowid" if table.has_rowid else ", ".join(quote(key) for key in table.key)
     order = " ORDER BY rowid" if table.has_rowid else ""
-    sql = f"SELECT {chosen} FROM {quoted(table.name)}{' AND '.join([where, *conditions])}{order}"
+    sql = f"SELECT {chosen} FROM {quote(table.name)}{' AND '.join([where, *conditions])}{order}"
     found = database.rows(sql, values)
     return list(ranges(row[0] for row in found)) if table.has_rowid else [list(k) for k in found]
 
@@ -224,26 +225,26 @@ def _size(places: Sequence[Place], by: Sequence[str]) -> int:
 
 
 def _condition(by: Sequence[str]) -> str:
-    return " AND ".join(f"{quoted(key)} = ?" for key in by) or "rowid BETWEEN ? AND ?"
+    return " AND ".join(f"{quote(key)} = ?" for key in by) or "rowid BETWEEN ? AND ?"
 
 
 def _fill(database: Database, table: Table, column: str, value: str, where: list[Place]) -> None:
     by = [] if table.has_rowid else table.key
-    sql = f"{database.update} {quoted(table.name)} SET {quoted(column)} = ? WHERE {_condition(by)}"
+    sql = f"{database.update} {quote(table.name)} SET {quote(column)} = ? WHERE {_condition(by)}"
     for place in where:
         database.run(sql, [value, *place])
 
 
 def _empty(database: Database, record: StampRecord, column: str, where: list[Place]) -> int:
     sql = (
-        f"{database.update} {quoted(record.table)} SET {quoted(column)} = NULL"
-        f" WHERE {_condition(record.by)} AND {quoted(column)} = ?"
+        f"{database.update} {quote(record.table)} SET {quote(column)} = NULL"
+        f" WHERE {_condition(record.by)} AND {quote(column)} = ?"
     )
     return sum(database.run(sql, [*place, record.values[column]]) for place in where)
 
 
 def _used(database: Database, table: Table, column: str) -> bool:
-    sql = f"SELECT 1 FROM {quoted(table.name)} WHERE {quoted(column)} IS NOT NULL LIMIT 1"
+    sql = f"SELECT 1 FROM {quote(table.name)} WHERE {quote(column)} IS NOT NULL LIMIT 1"
     return any(True for _ in database.rows(sql))
 
 
@@ -288,12 +289,12 @@ def linked(
 def _count(
     database: Database, table: Table, column: str, value: str, *, shortened: bool = False
 ) -> Linked:
-    name = quoted(column)
+    name = quote(column)
     where = f"CAST({name} AS VARCHAR) = ?"
     params = [value]
     if shortened:
         where = f"({where} OR (length({name}) >= 7 AND ? LIKE CAST({name} AS VARCHAR) || '%'))"
         params = [value, value]
-    sql = f"SELECT count(*) FROM {quoted(table.name)} WHERE {where}"
+    sql = f"SELECT count(*) FROM {quote(table.name)} WHERE {where}"
     ((rows,),) = database.rows(sql, params)
     return Linked(database.path, table.name, column, value, int(rows))

@@ -10,6 +10,7 @@ from pathlib import Path
 from gitxexp.common import sqlite
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
+from gitxexp.common.sql import literal, quote
 from gitxexp.tables.rules import RUN_IDS, VERSION_COLUMNS
 from gitxexp.trackers.column_names import COMMIT_COLUMNS
 from gitxexp.trackers.databases import Database, reading
@@ -33,11 +34,6 @@ TIME_COLUMNS = ("timestamp", "created_at", "logged_at", "datetime", "date_time",
 #: Endings of other time columns, if there is also a run column.
 TIME_ENDINGS = ("_at", "_timestamp", "_datetime", "_date")
 TIME_TYPES = ("TIMESTAMP", "DATETIME", "DATE")
-
-
-def quoted(name: str) -> str:
-    """Quote any name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 @dataclass(frozen=True)
@@ -115,7 +111,7 @@ class Table:
         parts = [self.run_column] if self.run_column else [*self.version_columns]
         if not self.run_column and "id" in self.columns:
             parts.append("id")
-        texts = [f"CAST({quoted(part)} AS VARCHAR)" for part in parts]
+        texts = [f"CAST({quote(part)} AS VARCHAR)" for part in parts]
         return f"COALESCE({', '.join([*texts, self._row_name])}, 'row')"
 
     @property
@@ -123,7 +119,7 @@ class Table:
         """An SQL expression for the order in which rows were written; "" if unknown."""
         if self.has_rowid:
             return "rowid"
-        return quoted(self.time_column) if self.time_column else ""
+        return quote(self.time_column) if self.time_column else ""
 
     @property
     def _row_name(self) -> str:
@@ -132,7 +128,7 @@ class Table:
             return "'row-' || CAST(rowid AS VARCHAR)"
         if not names:  # of a view: what is most likely to differ
             names = (self.first_of(("rowid",)) or self.time_column or "",)
-        texts = [f"CAST({quoted(name)} AS VARCHAR)" for name in names if name]
+        texts = [f"CAST({quote(name)} AS VARCHAR)" for name in names if name]
         return " || ".join(
             ["'row'", *(f"'{'/' if n else '-'}' || {t}" for n, t in enumerate(texts))]
         )
@@ -145,8 +141,7 @@ def condition_of(columns: Sequence[str], run: str, version: str) -> str | None:
     known = [own[name] for name in RUN_COLUMNS if name in own][:1]
     wanted = [(name, run) for name in known if run]
     wanted += [(own[name], version) for name in VERSION_COLUMNS if name in own]
-    texts = ((quoted(name), value.replace("'", "''")) for name, value in wanted)
-    tests = [f"CAST({name} AS VARCHAR) = '{value}'" for name, value in texts]
+    tests = [f"CAST({quote(name)} AS VARCHAR) = {literal(value)}" for name, value in wanted]
     return " OR ".join(tests) or None
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
+from gitxexp.common.values import is_number
+
 
 class Moment(NamedTuple):
     """A point in time that sorts: a missing time first, then unreadable text, then real times.
@@ -34,7 +36,7 @@ def moment(value: Any) -> Moment:
         return Moment(2, _seconds(value), value.isoformat(" "))
     if isinstance(value, date):
         return Moment(2, _seconds(datetime(value.year, value.month, value.day)), str(value))
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if is_number(value):
         return _from_number(float(value), str(value))
     return Moment(1, 0.0, str(value))
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
+from gitxexp.common.sql import quote
 from gitxexp.trackers.adapters.plain_table import ADAPTER
 from gitxexp.trackers.column_names import Role, role_of
 from gitxexp.trackers.roles import RoleRules, Values, decide, kept, of_table
 from gitxexp.trackers.runs import columns, latest_run
-from gitxexp.trackers.tables import quoted
 from tests.helpers import Repo
 
 FOLDER = Path(__file__).with_name("columns")
@@ -196,7 +196,7 @@ def test_the_trials_that_optuna_exports(tmp_path: Path) -> None:
            "system_attrs_nsga2:generation": 0, "state": "COMPLETE"}  # fmt: skip
     path = tmp_path / "study.db"
     with closing(sqlite3.connect(path)) as db:
-        db.execute(f"CREATE TABLE t ({', '.join(map(quoted, row))})")
+        db.execute(f"CREATE TABLE t ({', '.join(map(quote, row))})")
         db.execute(f"INSERT INTO t VALUES ({', '.join('?' * len(row))})", [*row.values()])
         db.commit()
     assert ADAPTER.has_runs(path)

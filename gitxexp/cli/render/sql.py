@@ -13,6 +13,7 @@ from gitxexp.cli.render import console, markdown
 from gitxexp.cli.render.console import Column
 from gitxexp.common import streams
 from gitxexp.common.text import visible
+from gitxexp.common.values import is_number
 from gitxexp.repository.tag_message import show
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _columns(names: Sequence[str], rows: Sequence[Sequence[Any]], *, short: bool
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | decimal.Decimal) and not isinstance(value, bool)
+    return is_number(value) or isinstance(value, decimal.Decimal)
 
 
 def as_csv(cursor: Any) -> None:

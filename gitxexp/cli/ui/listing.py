@@ -12,6 +12,7 @@ from gitxexp.cli.render import lists
 from gitxexp.cli.render.console import width
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.text import show_date, visible
+from gitxexp.common.values import is_number
 from gitxexp.repository.tag_message import show
 from gitxexp.trackers import column_names
 from gitxexp.workflows.explore import query, rows
@@ -71,10 +72,6 @@ def name_of(row: Row) -> str:
 def _cell(name: ColumnName, row: Row) -> str:
     field = name.name if name.kind == "field" else ""
     return visible(lists.cell(field, name.value(row), short=True))
-
-
-def _is_number(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 @dataclass
@@ -152,7 +149,7 @@ class Listing:
         longest = max((width(_cell(name, row)) for row in sample), default=0)
         title = width(name.name.rpartition(".")[2]) + 1  # and the sign of the order
         right = name.kind == "metric" or (
-            name.kind == "param" and all(_is_number(name.value(row)) for row in sample)
+            name.kind == "param" and all(v is None or is_number(v) for v in map(name.value, sample))
         )
         return Column(name, max(_NARROWEST, title, min(_WIDEST, longest)), right)
 

@@ -22,10 +22,10 @@ from typing import Any
 from gitxexp.common import checked, sqlite
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.garbage import no_collection
+from gitxexp.common.sql import literal, quote
 from gitxexp.tables.duckdb import scan, source
 from gitxexp.tables.duckdb.core import core_with_arrow
 from gitxexp.tables.duckdb.scan import Part, Written
-from gitxexp.tables.duckdb.session import quote, text
 
 #: Batches of a row group: DuckDB takes a third less time to write eight at once than one by one.
 GROUP = 8
@@ -152,6 +152,6 @@ def _copy(duckdb: Any, stream: Any, query: _Query, out: Path) -> None:
         con.execute("SET enable_progress_bar = false")  # it is drawn on standard output
         con.register("share", stream)
         con.execute(
-            f"COPY (SELECT {', '.join(values)} FROM share OFFSET {query.batch}) TO {text(str(out))} "
+            f"COPY (SELECT {', '.join(values)} FROM share OFFSET {query.batch}) TO {literal(str(out))} "
             f"(FORMAT parquet, COMPRESSION uncompressed, ROW_GROUP_SIZE {GROUP * query.batch})"
         )

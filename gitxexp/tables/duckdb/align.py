@@ -19,7 +19,8 @@ from pathlib import Path
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import Kind
-from gitxexp.tables.duckdb.session import EMPTY, Session, Source, Table, quote
+from gitxexp.common.sql import quote
+from gitxexp.tables.duckdb.session import EMPTY, Session, Source, Table
 from gitxexp.tables.plan import MergeOptions, SimilarColumn
 from gitxexp.tables.rules import fold, missing_table, renamed, similar_columns, stored_elsewhere
 

@@ -15,8 +15,9 @@ from dataclasses import replace
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
+from gitxexp.common.sql import literal, quote
 from gitxexp.tables.duckdb.align import enum_of
-from gitxexp.tables.duckdb.session import Session, Source, quote, text
+from gitxexp.tables.duckdb.session import Session, Source
 from gitxexp.tables.rules import carried
 
 _NAME = r'(?:"(?:[^"]|"")*"|[^\s(.";]+)'
@@ -270,7 +271,7 @@ def advance(session: Session, alias: str, sources: Sequence[Source]) -> None:
         for (schema, name, step), number in theirs.items():
             behind = (number - ours.get((schema, name, step), number)) // step
             if behind > 0:
-                place = text(f"{alias}.{quote(schema)}.{quote(name)}")
+                place = literal(f"{alias}.{quote(schema)}.{quote(name)}")
                 session.rows(f"SELECT count(nextval({place})) FROM range({behind})")
                 ours[schema, name, step] = number
 
@@ -321,7 +322,7 @@ def _created(session: Session, alias: str) -> list[Object]:
         session.rows(f"USE {alias}")  # where defaults and constraints find the macros they call
         session.rows(f"COPY FROM DATABASE {alias} TO {shape} (SCHEMA)")
         session.rows(f"USE {shape}")
-        session.rows(f"EXPORT DATABASE {text(str(folder))}")
+        session.rows(f"EXPORT DATABASE {literal(str(folder))}")
     finally:
         session.rows("USE memory")
         session.rows(f"DETACH {shape}")
@@ -352,5 +353,5 @@ def _comments(session: Session, alias: str) -> list[Object]:
 
 
 def _comment(word: str, name: str, comment: str) -> Object:
-    sql = f"COMMENT ON {word} {name} IS {text(comment)}"
+    sql = f"COMMENT ON {word} {name} IS {literal(comment)}"
     return Object("COMMENT", f"on {word.lower()} {name}", sql)

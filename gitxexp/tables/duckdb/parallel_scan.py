@@ -20,7 +20,7 @@ from contextlib import closing
 from pathlib import Path
 
 from gitxexp.common import checked
-from gitxexp.common.sqlite import quote
+from gitxexp.common.sql import quote
 from gitxexp.tables.duckdb import adbc, scan, source
 from gitxexp.tables.duckdb.scan import Part
 from gitxexp.tables.duckdb.session import stamp

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
+from gitxexp.common.sql import literal, quote
 from gitxexp.tables.duckdb.align import Aligned, null
 from gitxexp.tables.duckdb.rows import Outcome, count, final_query
-from gitxexp.tables.duckdb.session import EMPTY, Session, Source, quote, text
+from gitxexp.tables.duckdb.session import EMPTY, Session, Source
 
 #: Up to this many rows a single writer is fast enough.
 SMALL = 500_000
@@ -43,7 +44,7 @@ def write_parquet(
     link = session.inside(temp)
     options = [
         "FORMAT parquet",
-        f"COMPRESSION {text('lz4_raw' if manner.codec == 'LZ4' else manner.codec.lower())}",
+        f"COMPRESSION {literal('lz4_raw' if manner.codec == 'LZ4' else manner.codec.lower())}",
         f"ROW_GROUP_SIZE {manner.rows}",
         f"WRITE_BLOOM_FILTER {str(manner.bloom).lower()}",
         "USE_TMP_FILE false",
@@ -54,14 +55,14 @@ def write_parquet(
     rows = outcome.report.here + outcome.report.new - gone
     pairs = _metadata(outcome, manner, schema, rows)
     if pairs:
-        literal = ", ".join(f"{quote(key)}: {_blob(value)}" for key, value in pairs.items())
-        options.append(f"KV_METADATA {{{literal}}}")
+        listed = ", ".join(f"{quote(key)}: {_blob(value)}" for key, value in pairs.items())
+        options.append(f"KV_METADATA {{{listed}}}")
     if _compact(outcome, manner):
         session.rows("SET threads = 1")  # only a single writer fills every row group
     query = final_query(outcome)
     if not manner.required:
         session.rows("SET disabled_optimizers = 'statistics_propagation'")
-    session.thrifty(f"COPY ({query}) TO {text(link)} ({', '.join(options)})")
+    session.thrifty(f"COPY ({query}) TO {literal(link)} ({', '.join(options)})")
     session.rows("RESET disabled_optimizers")
 
 
@@ -265,7 +266,7 @@ def _extended(
         return ArrowSchema()
     path = session.scratch / f"{session.name('plain')}.parquet"
     cells = ", ".join(f"{null(kind)} AS {quote(c)}" for c, kind in table.columns.items())
-    session.rows(f"COPY (SELECT {cells}) TO {text(str(path))} (FORMAT parquet)")
+    session.rows(f"COPY (SELECT {cells}) TO {literal(str(path))} (FORMAT parquet)")
     try:
         known = [(pa.ipc.read_schema(pa.py_buffer(base64.b64decode(v))), c) for v, c in schemas]
         fields = {field.name: field for field in pq.read_schema(path)}
@@ -333,7 +334,7 @@ def stored_otherwise(session: Session, sources: Sequence[Source], written: Path)
     before: dict[str, str] = {}
     for source in sources:
         before = _stored(session, source.alias) | before
-    after = _stored(session, text(session.link(written, ".parquet")))
+    after = _stored(session, literal(session.link(written, ".parquet")))
     return tuple(
         f"column {name}: {kind} can only be written as {after[name] or 'a wider type'}; "
         "every value is the same"

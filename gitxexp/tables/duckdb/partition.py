@@ -12,9 +12,10 @@ from dataclasses import field, replace
 from typing import TypeVar
 
 from gitxexp.common.dataclass import dataclass
+from gitxexp.common.sql import quote
 from gitxexp.tables.duckdb.align import Aligned, Side
 from gitxexp.tables.duckdb.rows import SHOWN, Outcome, count, listed
-from gitxexp.tables.duckdb.session import Session, Shortage, quote
+from gitxexp.tables.duckdb.session import Session, Shortage
 from gitxexp.tables.plan import TableReport
 
 #: The number of parts at first, and after one was too large.

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gitxexp.common.files import Kind
+from gitxexp.common.sql import quote
 from gitxexp.tables.duckdb.align import Aligned, Matched, align, match_tables
 from gitxexp.tables.duckdb.rows import listed, plain
-from gitxexp.tables.duckdb.session import Session, Source, quote
+from gitxexp.tables.duckdb.session import Session, Source
 from gitxexp.tables.duckdb.source import open_source
 from gitxexp.tables.duckdb.three_way import differing
 from gitxexp.tables.duckdb.two_way import key_of

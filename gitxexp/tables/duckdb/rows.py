@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gitxexp.common.dataclass import dataclass
+from gitxexp.common.sql import quote
 from gitxexp.tables.duckdb.align import ROW, Aligned, null
-from gitxexp.tables.duckdb.session import EMPTY, Session, quote
+from gitxexp.tables.duckdb.session import EMPTY, Session
 from gitxexp.tables.plan import Conflict, TableReport, Value
 
 #: Positions combine the input's number (high) and the row number, so they sort by input.

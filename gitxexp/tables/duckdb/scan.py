@@ -16,7 +16,7 @@ from typing import Any
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.garbage import no_collection
-from gitxexp.common.sqlite import quote
+from gitxexp.common.sql import quote
 from gitxexp.tables.duckdb import source
 from gitxexp.tables.duckdb.parquet_writer import MixedColumn, ParquetWriter
 

@@ -18,17 +18,8 @@ from gitxexp.common import checked, processes
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import Folder, Kind
+from gitxexp.common.sql import literal, quote
 from gitxexp.tables.duckdb.core import core
-
-
-def quote(name: str) -> str:
-    """``name`` as an SQL identifier; valid in DuckDB and in SQLite."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def text(value: str) -> str:
-    """``value`` as an SQL string literal."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 class Refused(XexpError):
@@ -128,7 +119,7 @@ class Session:
         """Like :meth:`keep`, but in a file: only what is being read is in memory."""
         if not self._disk:
             self._disk = self.name("disk")
-            self.rows(f"ATTACH {text(str(self.scratch / 'disk.duckdb'))} AS {self._disk}")
+            self.rows(f"ATTACH {literal(str(self.scratch / 'disk.duckdb'))} AS {self._disk}")
         name = f"{self._disk}.{self.name(prefix)}"
         self.rows(f"CREATE TABLE {name} AS {query}")
         self._kept.append(name)
@@ -162,8 +153,8 @@ class Session:
         folders = [self.scratch, *([out.parent] if out else [])]
         if self._apart is not None:
             folders.append(self._apart.path)
-        places = ", ".join(text(f"{folder.resolve()}/") for folder in folders)
-        files = ", ".join(text(str(source.path.resolve())) for source in sources)
+        places = ", ".join(literal(f"{folder.resolve()}/") for folder in folders)
+        files = ", ".join(literal(str(source.path.resolve())) for source in sources)
         self.rows(f"SET allowed_directories = [{places}]")
         self.rows(f"SET allowed_paths = [{files}]")
         self.rows("SET enable_external_access = false")
@@ -263,7 +254,7 @@ def connect_parquet(path: Path, limits: Mapping[str, str] | None = None) -> Any:
         handle = checked.open_file(path)
         weakref.finalize(con, os.close, handle)
         place = _DESCRIPTORS / str(handle)
-    file = text(str(place))
+    file = literal(str(place))
     con.execute(f"SET allowed_paths = [{file}]")
     con.execute("SET enable_external_access = false")
     rows = f"SELECT * FROM read_parquet({file}, hive_partitioning = false)"

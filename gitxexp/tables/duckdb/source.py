@@ -20,15 +20,14 @@ from gitxexp.common import sqlite
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import kind_of, wal_of
+from gitxexp.common.sql import literal, quote
 from gitxexp.tables.duckdb.session import (
     EMPTY,
     Session,
     Shortage,
     Source,
     Table,
-    quote,
     stamp,
-    text,
     translated,
 )
 
@@ -55,7 +54,7 @@ def open_source(
 
 def _parquet(session: Session, path: Path, allow_lossy: bool) -> Source:
     before = stamp(path)
-    link = text(session.link(path, ".parquet"))
+    link = literal(session.link(path, ".parquet"))
     relation = f"read_parquet({link}, hive_partitioning = false, file_row_number = true)"
     plain = f"read_parquet({link}, hive_partitioning = false)"
     with translated(str(path)), _Named(path):
@@ -177,7 +176,7 @@ def open_duckdb(session: Session, path: Path, read_only: bool = True) -> Source:
     target = session.link(path, ".duckdb") if read_only else session.inside(path)
     mode = " (READ_ONLY)" if read_only else ""
     with translated(str(path)), _Named(path):
-        session.rows(f"ATTACH {text(target)} AS {alias}{mode}")
+        session.rows(f"ATTACH {literal(target)} AS {alias}{mode}")
         tables = tuple(_duck_tables(session, alias))
 
     def close() -> None:

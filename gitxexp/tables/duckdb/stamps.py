@@ -7,10 +7,11 @@ from dataclasses import field, replace
 from typing import Any
 
 from gitxexp.common.dataclass import dataclass
+from gitxexp.common.sql import quote
 from gitxexp.tables.duckdb.align import ROW, Aligned, Side
 from gitxexp.tables.duckdb.partition import narrowed, part_by_part
 from gitxexp.tables.duckdb.rows import Outcome, candidates, collated, count, listed, marks, shared
-from gitxexp.tables.duckdb.session import EMPTY, Session, quote
+from gitxexp.tables.duckdb.session import EMPTY, Session
 from gitxexp.tables.plan import Value
 from gitxexp.tables.rules import (
     Stamp,

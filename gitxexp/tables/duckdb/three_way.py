@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gitxexp.common.dataclass import dataclass
+from gitxexp.common.sql import quote
 from gitxexp.tables.duckdb.align import ROW, Aligned, Side
 from gitxexp.tables.duckdb.partition import by_label, in_parts
 from gitxexp.tables.duckdb.rows import (
@@ -26,7 +27,7 @@ from gitxexp.tables.duckdb.rows import (
     named,
     plain,
 )
-from gitxexp.tables.duckdb.session import Session, quote
+from gitxexp.tables.duckdb.session import Session
 from gitxexp.tables.duckdb.stamps import Restamped, restamped
 from gitxexp.tables.duckdb.two_way import check_unique, key_of
 from gitxexp.tables.plan import Conflict, MergeOptions, OnConflict

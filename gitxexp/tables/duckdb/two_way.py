@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from gitxexp.common.dataclass import dataclass
+from gitxexp.common.sql import quote
 from gitxexp.tables.duckdb.align import ROW, Aligned, Side, null
 from gitxexp.tables.duckdb.partition import in_parts, total
 from gitxexp.tables.duckdb.rows import (
@@ -27,7 +28,7 @@ from gitxexp.tables.duckdb.rows import (
     shared,
     unlike,
 )
-from gitxexp.tables.duckdb.session import Session, quote
+from gitxexp.tables.duckdb.session import Session
 from gitxexp.tables.duckdb.stamps import restamped
 from gitxexp.tables.plan import Conflict, MergeOptions, OnConflict
 from gitxexp.tables.rules import (

@@ -20,6 +20,7 @@ from gitxexp.common import sqlite
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import Folder, Kind, kind_of, new_mode, put, sync
+from gitxexp.common.sql import literal, quote
 from gitxexp.tables.duckdb.align import ROW, Aligned, Side
 from gitxexp.tables.duckdb.objects import Incoming, advance, create, incoming, replace_objects
 from gitxexp.tables.duckdb.parquet import (
@@ -38,8 +39,6 @@ from gitxexp.tables.duckdb.session import (
     Shortage,
     Source,
     connect_file,
-    quote,
-    text,
     translated,
 )
 from gitxexp.tables.duckdb.source import row_alias
@@ -191,7 +190,7 @@ STORAGE = "v1.2.0"
 def create_duckdb(session: Session, temp: Path) -> str:
     """Attach a new file at ``temp`` and return its catalog name."""
     alias = session.name("out")
-    session.rows(f"ATTACH {text(session.inside(temp))} AS {alias} (STORAGE_VERSION '{STORAGE}')")
+    session.rows(f"ATTACH {literal(session.inside(temp))} AS {alias} (STORAGE_VERSION '{STORAGE}')")
     return alias
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gitxexp.common.errors import XexpError
-from gitxexp.common.sqlite import quote
+from gitxexp.common.sql import literal, quote
 from gitxexp.tables.plan import Conflict, MergeOptions
 from gitxexp.tables.rules import carried, fold, missing_table, renamed, stored_elsewhere
 from gitxexp.tables.sqlite.feed import Feed, make_feed
@@ -19,7 +19,6 @@ from gitxexp.tables.sqlite.schema import (
     Schema,
     Table,
     drop_type,
-    literal,
     read_schema,
     type_sql,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection
 
-from gitxexp.common.sqlite import quote
+from gitxexp.common.sql import quote
 from gitxexp.tables.assets import Kind, Pairs, kind_of, merge_counts, merge_keys
 from gitxexp.tables.plan import Value
 from gitxexp.tables.rules import fold

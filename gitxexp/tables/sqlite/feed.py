@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import field, replace
 
 from gitxexp.common.dataclass import dataclass
-from gitxexp.common.sqlite import quote
+from gitxexp.common.sql import quote
 from gitxexp.tables.rules import fold
 from gitxexp.tables.sqlite.schema import Column, Key, Table
 

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 
 from gitxexp.common.dataclass import dataclass
-from gitxexp.common.sqlite import quote
+from gitxexp.common.sql import quote
 from gitxexp.tables.rules import (
     Stamp,
     StampedRow,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gitxexp.common import sqlite
 from gitxexp.common.errors import UsageError, XexpError
-from gitxexp.common.sqlite import quote
+from gitxexp.common.sql import literal, quote
 from gitxexp.tables.plan import Conflict, MergeOptions, MergeReport, Mode, OnConflict, Progress
 from gitxexp.tables.rules import (
     check_declared_key,
@@ -33,7 +33,7 @@ from gitxexp.tables.sqlite.keyless import Subset, grouping, merge_keyless
 from gitxexp.tables.sqlite.objects import Extras, follow_objects
 from gitxexp.tables.sqlite.pages import Apart, Copies, narrow, near_rows, stage_ranges
 from gitxexp.tables.sqlite.prefixes import within
-from gitxexp.tables.sqlite.schema import Column, Key, Schema, Table, literal, read_schema
+from gitxexp.tables.sqlite.schema import Column, Key, Schema, Table, read_schema
 from gitxexp.tables.sqlite.source import Source, connect, open_sources, transcode
 from gitxexp.tables.sqlite.target import InPlace, NewFile, Work, refuse_links
 from gitxexp.tables.sqlite.three_way import merge_table3

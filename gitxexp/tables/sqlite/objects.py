@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 
-from gitxexp.common.sqlite import quote
+from gitxexp.common.sql import quote
 from gitxexp.tables.plan import Conflict, Value
 from gitxexp.tables.rules import dropped_with, fold
 from gitxexp.tables.sqlite.schema import Schema, read_schema

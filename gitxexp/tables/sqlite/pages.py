@@ -18,7 +18,7 @@ from pathlib import Path
 
 from gitxexp.common import checked
 from gitxexp.common.dataclass import dataclass
-from gitxexp.common.sqlite import quote
+from gitxexp.common.sql import quote
 from gitxexp.tables.rules import fold
 from gitxexp.tables.sqlite.feed import Feed
 from gitxexp.tables.sqlite.files import child, clear_errors

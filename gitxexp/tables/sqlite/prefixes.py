@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 
 from gitxexp.common.dataclass import dataclass
-from gitxexp.common.sqlite import quote
+from gitxexp.common.sql import quote
 from gitxexp.tables.rules import stamps_of
 from gitxexp.tables.sqlite.schema import Column, Table
 

@@ -19,7 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from gitxexp.common.dataclass import dataclass
-from gitxexp.common.sqlite import attach, quote
+from gitxexp.common.sql import quote
+from gitxexp.common.sqlite import attach
 from gitxexp.tables.plan import Value
 from gitxexp.tables.row_changes import Found, RowChange, TableDiff
 from gitxexp.tables.rules import fold

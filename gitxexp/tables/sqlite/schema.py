@@ -15,7 +15,7 @@ from functools import cached_property
 
 from gitxexp.common import sqlite
 from gitxexp.common.dataclass import dataclass
-from gitxexp.common.sqlite import quote
+from gitxexp.common.sql import literal, quote
 from gitxexp.tables.rules import fold
 
 _TOKEN = re.compile(
@@ -31,11 +31,6 @@ _CONSTRAINTS = (_TABLE_CONSTRAINTS - {"FOREIGN"}) | frozenset(
 _PLAIN_TYPE = re.compile(r"[A-Za-z_][\w ]*(\(\s*[+-]?[\d.]+\s*(,\s*[+-]?[\d.]+\s*)?\))?\Z")
 
 Token = tuple[str, str, int, int]
-
-
-def literal(text: str) -> str:
-    """``text`` as an SQL string."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def affinity(declared: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from gitxexp.common import checked, sqlite
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
-from gitxexp.common.sqlite import quote
+from gitxexp.common.sql import quote
 from gitxexp.tables.rules import fold
 from gitxexp.tables.sqlite.files import Header, child, clear_errors, read_headers
 from gitxexp.tables.sqlite.schema import Schema, Table, read_schema

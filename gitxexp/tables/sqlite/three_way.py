@@ -11,7 +11,7 @@ from dataclasses import field, replace
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
-from gitxexp.common.sqlite import quote
+from gitxexp.common.sql import quote
 from gitxexp.tables.plan import Conflict, MergeOptions, OnConflict, Value
 from gitxexp.tables.rules import (
     Stamps,

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from gitxexp.common.dataclass import dataclass
-from gitxexp.common.sqlite import quote
+from gitxexp.common.sql import literal, quote
 from gitxexp.tables.plan import MergeOptions, OnConflict, Value
 from gitxexp.tables.rules import (
     VERSION_COLUMNS,
@@ -31,7 +31,7 @@ from gitxexp.tables.rules import (
 )
 from gitxexp.tables.sqlite.feed import Feed, match, not_null, same, tallies, target_null, tree
 from gitxexp.tables.sqlite.keyless import Subset, find_hits, grouping, merge_keyless
-from gitxexp.tables.sqlite.schema import Column, Key, Table, literal
+from gitxexp.tables.sqlite.schema import Column, Key, Table
 from gitxexp.tables.sqlite.write import (
     Cells,
     Writer,

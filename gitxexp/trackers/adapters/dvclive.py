@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gitxexp.common.files import read_file
+from gitxexp.common.values import is_number
 from gitxexp.trackers.adapter import Adapter, Point, Query
 from gitxexp.trackers.column_names import Role, is_counter
 from gitxexp.trackers.files import file_of, read_metrics, read_params, read_rows
@@ -43,7 +44,7 @@ class DvcLive(Adapter):
         values = _flat(_metrics(path)) | _flat(_params(path))
         decided = _decisions(path, query.rules)
         roles = {name: decision.role for name, decision in decided.items()}
-        numbers = {n: v for n, v in values.items() if _is_number(v)}
+        numbers = {n: v for n, v in values.items() if is_number(v)}
         return [
             Run(
                 id=f"dvclive-{_digest(path)}",
@@ -78,7 +79,7 @@ class DvcLive(Adapter):
 def _decisions(path: Path, rules: RoleRules) -> dict[str, Decision]:
     own: dict[str, Decision] = {}
     for name, value in _flat(_metrics(path)).items():
-        if is_counter(name) or not _is_number(value):
+        if is_counter(name) or not is_number(value):
             own[name] = Decision(Role.CONTEXT, "a counter or text of DVCLive")
         else:
             own[name] = Decision(Role.METRIC, "a metric of DVCLive")
@@ -114,7 +115,7 @@ def _points(path: Path, metric: str) -> list[Point]:
         return []
     last = metric.rpartition(".")[2]
     rows = read_rows(file)
-    return [Point(row[last], row.get("step")) for row in rows if _is_number(row.get(last))]
+    return [Point(row[last], row.get("step")) for row in rows if is_number(row.get(last))]
 
 
 def _digest(path: Path) -> str:
@@ -133,10 +134,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{name}"] = value
     return flat
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 ADAPTER = DvcLive()

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from gitxexp.common.sql import quote
+from gitxexp.common.values import is_number
 from gitxexp.trackers.adapter import Adapter, Point, Query
 from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.databases import Database, kind_of, reading
@@ -29,7 +31,7 @@ from gitxexp.trackers.join import Joined, Piece, join_all, join_one
 from gitxexp.trackers.logged import Logged
 from gitxexp.trackers.roles import Decision, RoleRules
 from gitxexp.trackers.run import ColumnFacts, Part, Run, Windows
-from gitxexp.trackers.tables import Table, quoted, tables_of
+from gitxexp.trackers.tables import Table, tables_of
 from gitxexp.trackers.times import Moment, moment
 
 T = TypeVar("T")
@@ -212,10 +214,10 @@ _STEPS = ("step", "global_step", "epoch", "iteration", "timestep")
 
 def _points(database: Database, table: Table, run: str, metric: str) -> Iterable[Point]:
     step = table.first_of(_STEPS)
-    names = [quoted(name) if name else "NULL" for name in (metric, step, table.time_column)]
+    names = [quote(name) if name else "NULL" for name in (metric, step, table.time_column)]
     where, values = condition(database, table, run)
-    sql = f"SELECT {', '.join(names)} FROM {quoted(table.name)}{where}"
+    sql = f"SELECT {', '.join(names)} FROM {quote(table.name)}{where}"
     for value, at, time in database.rows(sql, values):
         number = plain(value)
-        if isinstance(number, int | float) and not isinstance(number, bool):
+        if is_number(number):
             yield Point(number, at if isinstance(at, int | float) else None, time)

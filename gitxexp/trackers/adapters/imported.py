@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from gitxexp.common.files import database_kind
+from gitxexp.common.sql import quote
 from gitxexp.trackers.adapter import Adapter, Point, Query
 from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.databases import Database, reading
 from gitxexp.trackers.imported_tables import KINDS, RUN_COLUMNS, RUNS, VALUES
 from gitxexp.trackers.roles import Decision, RoleRules
 from gitxexp.trackers.run import ColumnFacts, Part, Run
-from gitxexp.trackers.tables import all_tables, quoted, tables_of
+from gitxexp.trackers.tables import all_tables, tables_of
 from gitxexp.trackers.times import moment
 
 _ROLES = dict(zip(KINDS, (Role.PARAM, Role.METRIC, Role.CONTEXT), strict=True))
@@ -83,7 +84,7 @@ def _has(database: Database) -> bool:
 
 def _rows(database: Database) -> Iterator[dict[str, Any]]:
     names = next(table.columns for table in all_tables(database) if table.name == RUNS)
-    listed = ", ".join(map(quoted, names))
+    listed = ", ".join(map(quote, names))
     for row in database.rows(f"SELECT {listed} FROM {RUNS} ORDER BY origin, run_id"):
         yield dict(zip(names, row, strict=True))
 

@@ -11,7 +11,8 @@ from gitxexp.common import sqlite
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError, suggestion
 from gitxexp.common.files import database_kind
-from gitxexp.tables.duckdb.session import Session, quote, text
+from gitxexp.common.sql import literal, quote
+from gitxexp.tables.duckdb.session import Session
 from gitxexp.trackers.event_rows import plain
 from gitxexp.workflows.checks.layout import ID_COLUMNS
 from gitxexp.workflows.checks.profile import MOST
@@ -135,14 +136,14 @@ def _opened(session: Session, path: Path, alias: str) -> str:
     if kind == "sqlite":
         return _from_sqlite(session, path, alias)
     if kind == "duckdb":
-        session.rows(f"ATTACH {text(session.link(path, '.duckdb'))} AS {alias} (READ_ONLY)")
+        session.rows(f"ATTACH {literal(session.link(path, '.duckdb'))} AS {alias} (READ_ONLY)")
         tables = session.rows(
             "SELECT table_name FROM duckdb_tables() WHERE database_name = ? AND NOT internal",
             [alias],
         )
         return f"{alias}.{quote(_only_table([name for (name,) in tables], path))}"
     suffix = ".parquet" if kind == "parquet" else path.suffix.lower()
-    link = text(session.link(path, suffix))
+    link = literal(session.link(path, suffix))
     if kind == "parquet":
         return f"read_parquet({link}, hive_partitioning = false)"
     if suffix in _LINES:
@@ -172,7 +173,7 @@ def _from_sqlite(session: Session, path: Path, alias: str) -> str:
     try:
         names = [item.name for item in sqlite.tables(con) if item.kind == "table"]
         table = _only_table(names, path)
-        cursor = con.execute(f"SELECT * FROM {sqlite.quote(table)}")
+        cursor = con.execute(f"SELECT * FROM {quote(table)}")
         copy = session.scratch / f"{alias}.csv"
         with copy.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
@@ -183,4 +184,4 @@ def _from_sqlite(session: Session, path: Path, alias: str) -> str:
         raise XexpError(f"cannot read {path}: {error}") from error
     finally:
         con.close()
-    return f"read_csv({text(str(copy))}, all_varchar = true)"
+    return f"read_csv({literal(str(copy))}, all_varchar = true)"

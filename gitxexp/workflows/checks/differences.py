@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.sql import quote
 from gitxexp.repository.repository import Project
 from gitxexp.trackers import column_names
 from gitxexp.trackers.databases import Database, reading
 from gitxexp.trackers.event_rows import condition
-from gitxexp.trackers.tables import Table, quoted, tables_of
+from gitxexp.trackers.tables import Table, tables_of
 from gitxexp.workflows.checks import sample
 from gitxexp.workflows.checks.layout import ID_COLUMNS, PREDICTIONS, RIGHT, TRUTHS
 from gitxexp.workflows.checks.sample import Rows, Sample, Summary
@@ -104,13 +105,13 @@ def _counts(database: Database, runs: Collection[str]) -> dict[str, tuple[float,
             continue
         picks = f"count({right}), sum({right})"
         if not _is_large(database, table):
-            sql = f"SELECT {table.run_id}, {picks} FROM {quoted(table.name)} GROUP BY 1"
+            sql = f"SELECT {table.run_id}, {picks} FROM {quote(table.name)} GROUP BY 1"
             counts = {str(run): (hits or 0, n) for run, n, hits in database.rows(sql)}
         elif table.key[:1] == (table.run_column,):
             counts = {}
             for run in sorted(runs)[:_MOST]:
                 where, params = condition(database, table, run)
-                sql = f"SELECT {picks} FROM {quoted(table.name)}{where}"
+                sql = f"SELECT {picks} FROM {quote(table.name)}{where}"
                 ((n, hits),) = database.rows(sql, params)
                 counts[run] = hits or 0, n
         else:
@@ -159,12 +160,12 @@ def _is_right(database: Database, table: Table) -> str | None:
     """Return an SQL expression: 1 if the row is correct, 0 if not, NULL without an answer."""
     one, other = table.first_of(PREDICTIONS), table.first_of(TRUTHS)
     if one and other:
-        a, b = quoted(one), quoted(other)
+        a, b = quote(one), quote(other)
         if database.kind == "duckdb":  # DuckDB does not compare text with a number
             a, b = f"CAST({a} AS VARCHAR)", f"CAST({b} AS VARCHAR)"
         return f"CASE WHEN {a} = {b} THEN 1 WHEN {a} <> {b} THEN 0 END"
     right = table.first_of(RIGHT)
-    return None if right is None else f"CAST({quoted(right)} AS INTEGER)"
+    return None if right is None else f"CAST({quote(right)} AS INTEGER)"
 
 
 def _rows(database: Database, table: Table, run: RecordedRun) -> Rows | None:
@@ -173,7 +174,7 @@ def _rows(database: Database, table: Table, run: RecordedRun) -> Rows | None:
     if table.key[:1] != (table.run_column,) and _is_large(database, table):
         return None
     for where, params in _conditions(database, table, run):
-        rows = Rows(database, quoted(table.name), where, params)
+        rows = Rows(database, quote(table.name), where, params)
         if rows.ask("1", "1 = 1 LIMIT 1"):
             return rows
     return None
@@ -187,13 +188,13 @@ def _conditions(
         yield where.removeprefix(" WHERE "), params
     if run.version:
         for name in table.version_columns:
-            yield f"{quoted(name)} = ?", [run.version]
+            yield f"{quote(name)} = ?", [run.version]
 
 
 def _is_large(database: Database, table: Table) -> bool:
     if not table.has_rowid:
         return True
-    ((last,),) = database.rows(f"SELECT max(rowid) FROM {quoted(table.name)}")
+    ((last,),) = database.rows(f"SELECT max(rowid) FROM {quote(table.name)}")
     return (last or 0) > _SCANNED
 
 
@@ -219,7 +220,7 @@ def _of_rates(hits: float, n: int, wanted: Mapping[str, float]) -> dict[str, Sam
 def _means(rows: Rows, wanted: Mapping[str, tuple[str, float]]) -> dict[str, Sample]:
     found = {}
     for name, (column, value) in wanted.items():
-        shown = quoted(column)
+        shown = quote(column)
         ((n, total, least, most),) = rows.ask(
             f"count({shown}), sum({shown}), min({shown}), max({shown})"
         )

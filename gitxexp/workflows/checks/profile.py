@@ -7,7 +7,6 @@ separate group. Rules query single rows to show afterwards.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from functools import cached_property
@@ -16,12 +15,14 @@ from typing import Any, NamedTuple
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError, suggestion
+from gitxexp.common.sql import quote
+from gitxexp.common.values import is_number
 from gitxexp.trackers import column_names, roles
 from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.databases import Database
 from gitxexp.trackers.event_rows import XETRACK_COLUMNS, plain, structure
 from gitxexp.trackers.roles import Decision, RoleRules, Values
-from gitxexp.trackers.tables import Table, quoted
+from gitxexp.trackers.tables import Table
 from gitxexp.workflows.checks.layout import (
     ERRORS,
     ID_COLUMNS,
@@ -189,7 +190,7 @@ class TableProfile:
     @property
     def failure(self) -> str:
         """An SQL expression: the error of a row, NULL where that says that there is none."""
-        column = quoted(self.error_column or "")
+        column = quote(self.error_column or "")
         text = f"CAST({column} AS VARCHAR)"
         none = ", ".join(f"'{word}'" for word in NO_ERRORS)
         empty = f"{column if self.database.kind == 'sqlite' else text} = ''"
@@ -268,7 +269,7 @@ class TableProfile:
         return str(time.least or ""), group.run
 
     def _read(self, varying: Sequence[str]) -> list[Group]:
-        by = [quoted(name) for name in (self.run_column, *varying) if name]
+        by = [quote(name) for name in (self.run_column, *varying) if name]
         groups = self._grouped(by, varying)
         if len(groups) > RUNS:
             return self._grouped([], ())
@@ -332,13 +333,13 @@ class TableProfile:
 
     def _is_mixed(self, rowid: int) -> bool:
         """Whether rows around ``rowid`` alternate between runs, as when these run concurrently."""
-        sql = f"SELECT {quoted(self.run_column or '')} FROM {self.from_table} WHERE rowid BETWEEN ? AND ?"
+        sql = f"SELECT {quote(self.run_column or '')} FROM {self.from_table} WHERE rowid BETWEEN ? AND ?"
         runs = [run for (run,) in self.database.rows(sql, [rowid, rowid + 100])]
         turns = sum(1 for one, other in pairwise(runs) if one != other)
         return turns > len(set(runs))
 
     def _aggregates(self, name: str) -> Wanted:
-        column = quoted(name)
+        column = quote(name)
         if name == self.error_column:
             return Wanted(self.failure)
         if name == self.cache_column:
@@ -366,7 +367,7 @@ class TableProfile:
     def _matching(self) -> list[str]:
         if self.prediction_columns is None:
             return ["NULL"] * 4
-        one, other = map(quoted, self.prediction_columns)
+        one, other = map(quote, self.prediction_columns)
         numbers = all(map(self.is_number, self.prediction_columns))
         texts = (one, other)
         if self.database.kind == "duckdb" and not numbers:
@@ -415,13 +416,13 @@ class TableProfile:
         every = [group.cells[name] for group in self.groups]
         filled = [cells for cells in every if cells.filled]
         last = filled[-1] if filled else Cells()
-        numeric = bool(filled) and all(_is_number(c.least) and _is_number(c.most) for c in filled)
+        numeric = bool(filled) and all(is_number(c.least) and is_number(c.most) for c in filled)
         fractions = any(isinstance(v, float) for c in filled for v in (c.least, c.most))
         flags = numeric and all(c.least in (0, 1) and c.most in (0, 1) for c in filled)
         return Values(
             rows, sum(cells.filled for cells in every), plain(last.most),
             all(cells.constant for cells in filled), numeric, fractions,
-            last.most if _is_number(last.most) else None, flags=flags,
+            last.most if is_number(last.most) else None, flags=flags,
         )  # fmt: skip
 
     def config(self, group: Group) -> dict[str, Any]:
@@ -485,7 +486,7 @@ class TableProfile:
     @property
     def from_table(self) -> str:
         """The table as an item of FROM."""
-        return quoted(self.table.name)
+        return quote(self.table.name)
 
     @property
     def varying_names(self) -> list[str]:
@@ -498,7 +499,7 @@ class TableProfile:
 
     def _key(self) -> str:
         """An SQL expression that distinguishes groups."""
-        names = [quoted(name) for name in (self.run_column, *self.varying_names) if name]
+        names = [quote(name) for name in (self.run_column, *self.varying_names) if name]
         if len(names) < 2:
             return names[0] if names else "1"
         unit = "char(31)" if self.database.kind == "sqlite" else "chr(31)"
@@ -517,7 +518,7 @@ class TableProfile:
         if self.patterns is not None:
             every = range(len(self.chosen))
             return [Spread(one.rows, one.runs(every), one.inputs) for one in self.patterns]
-        key = quoted(self.id_column)
+        key = quote(self.id_column)
         where, params = self.where(self.chosen)
         sql = (
             "SELECT c, r, count(*) FROM (SELECT count(*) AS c,"
@@ -546,18 +547,18 @@ class TableProfile:
     def _parts(self) -> list[str | None]:
         if self.split_column is None:
             return [None]
-        name = quoted(self.split_column)
+        name = quote(self.split_column)
         sql = f"SELECT DISTINCT CAST({name} AS VARCHAR) FROM {self.from_table} LIMIT {_PLACES + 1}"
         return [part for (part,) in self.database.rows(sql) if part is not None] + [None]
 
     def _patterns(self, runs: Sequence[str], parts: Sequence[str | None]) -> list[Pattern] | None:
         where, params = self.where(self.chosen)
-        key, run = quoted(self.require_id()), quoted(self.run_column or "")
+        key, run = quote(self.require_id()), quote(self.run_column or "")
         numbers = {name: at for at, name in enumerate(runs)}
         place = f"{self._number_of(run, numbers)} * {len(parts)}"
         if len(parts) > 1:
             cases = " ".join(f"WHEN ? THEN {at}" for at in range(len(parts) - 1))
-            split = quoted(self.split_column or "")
+            split = quote(self.split_column or "")
             place += f" + CASE CAST({split} AS VARCHAR) {cases} ELSE {len(parts) - 1} END"
         places = [(at, part) for at in range(len(runs)) for part in parts]
         masks = [f"m{at}" for at in range((len(places) - 1) // _BITS + 1)]
@@ -618,8 +619,8 @@ class TableProfile:
         names = [n for n in (self.run_column, self.id_column, self.split_column) if n]
         self.database.raw.execute("DROP TABLE IF EXISTS temp.xexp_examples")
         self.database.raw.execute(
-            f"CREATE TEMP TABLE xexp_examples AS SELECT {', '.join(map(quoted, names))}"
-            f" FROM {self.from_table} WHERE {quoted(self.require_id())} IN ({', '.join('?' * len(some))})",
+            f"CREATE TEMP TABLE xexp_examples AS SELECT {', '.join(map(quote, names))}"
+            f" FROM {self.from_table} WHERE {quote(self.require_id())} IN ({', '.join('?' * len(some))})",
             some,
         )
         return "temp.xexp_examples"
@@ -644,13 +645,13 @@ class TableProfile:
             }
             return {text: count for text, count in counts.items() if count}
         where, params = self.where([group for groups in again.values() for group in groups])
-        key, run = quoted(self.id_column), quoted(self.run_column)
+        key, run = quote(self.id_column), quote(self.run_column)
         names = sorted(name for name in self._varied if name in self.table.columns)
         known: dict[tuple[Any, ...], str] = {
             tuple(plain(groups[0].value(name)) for name in names): text
             for text, groups in again.items()
         }
-        by = [quoted(name) for name in names]
+        by = [quote(name) for name in names]
         if not self.varying_names and len(self.groups) <= _RANGES:  # a run has one configuration
             texts = list(again)
             known = {(at,): text for at, text in enumerate(texts)}
@@ -685,7 +686,7 @@ class TableProfile:
                 )
                 for text, names in runs.items()
             }
-        inputs = f"count(DISTINCT {quoted(self.require_id())})"
+        inputs = f"count(DISTINCT {quote(self.require_id())})"
         each = self.by_group(inputs)
         found = {
             text: max(each.get(group.key, 0) for group in groups)
@@ -696,7 +697,7 @@ class TableProfile:
             for text, groups in parted.items():
                 where, params = self.where(groups, always=True)
                 for name, value in groups[0].varying.items():
-                    where += f" AND {quoted(name)} {self._same} ?"
+                    where += f" AND {quote(name)} {self._same} ?"
                     params.append(value)
                 sql = f"SELECT {inputs} FROM {self.from_table} WHERE {where}"
                 found[text] = int(self.value(sql, params))
@@ -711,10 +712,10 @@ class TableProfile:
     def overlap(self, groups: Sequence[Group], source: str) -> list[dict[str, Any]]:
         """The first inputs that are in several runs of groups of one configuration, in the rows of
         ``source``, an item of FROM."""
-        key, run = quoted(self.require_id()), quoted(self.run_column or "")
+        key, run = quote(self.require_id()), quote(self.run_column or "")
         where, params = self.where(groups, always=True)
         for name, value in groups[0].varying.items():
-            where += f" AND {quoted(name)} {self._same} ?"
+            where += f" AND {quote(name)} {self._same} ?"
             params.append(value)
         return self.ask(
             f"SELECT {key} AS input, count(DISTINCT {run}) AS runs, count(*) AS times"
@@ -725,7 +726,7 @@ class TableProfile:
 
     def by_group(self, expression: str, condition: str = "1 = 1") -> dict[tuple[Any, ...], Any]:
         """The value of an aggregate for each examined group, by :attr:`Group.key`."""
-        by = [quoted(name) for name in (self.run_column, *self.varying_names) if name]
+        by = [quote(name) for name in (self.run_column, *self.varying_names) if name]
         where, params = self.where(self.chosen)
         sql = f"SELECT {', '.join([*by, expression])} FROM {self.from_table}"
         sql += f" WHERE {condition} AND {where}" + (f" GROUP BY {', '.join(by)}" if by else "")
@@ -741,7 +742,7 @@ class TableProfile:
         every = len(groups) == len(self.groups) and not always
         if self.run_column is None or every or len(runs) > 30_000:
             return "1 = 1", []
-        column = quoted(self.run_column)
+        column = quote(self.run_column)
         if self.database.kind == "duckdb":
             column = f"CAST({column} AS VARCHAR)"
         return f"{column} IN ({', '.join('?' * len(runs))})", sorted(runs)
@@ -811,12 +812,3 @@ def _is_param(name: str, table: Table, rules: RoleRules) -> bool:
     if own is not None:
         return own.role is Role.PARAM
     return column_names.is_param_name(name)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def is_finite(value: Any) -> bool:
-    """Whether a value is a number, and neither NaN nor infinite."""
-    return _is_number(value) and math.isfinite(value)

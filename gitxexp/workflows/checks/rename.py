@@ -8,11 +8,12 @@ from pathlib import Path
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import atomic_write
+from gitxexp.common.sql import quote
 from gitxexp.common.text import counted
 from gitxexp.repository.repository import Project, Running
 from gitxexp.storage.dvc.databases import held_still
 from gitxexp.trackers.databases import Database, reading, writing
-from gitxexp.trackers.tables import Table, all_tables, quoted
+from gitxexp.trackers.tables import Table, all_tables
 
 
 def tables_with(path: Path, column: str) -> list[str]:
@@ -62,7 +63,7 @@ def _require_unused(database: Database, column: str, shown: str) -> None:
 
 
 def _rename_in(database: Database, table: Table, old: str, new: str) -> None:
-    name, one, other = quoted(table.name), quoted(old), quoted(new)
+    name, one, other = quote(table.name), quote(old), quote(new)
     if old in table.key:
         raise XexpError(f"{old} is part of the key of {table.name}: it is not renamed")
     if new not in table.columns:

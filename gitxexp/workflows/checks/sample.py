@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from gitxexp.common.sql import quote
 from gitxexp.trackers.databases import Database
-from gitxexp.trackers.tables import quoted
 from gitxexp.workflows.checks import intervals
 from gitxexp.workflows.checks.intervals import Interval
 
@@ -54,7 +54,7 @@ def of_rate(hits: float, n: int) -> Sample:
 def of_column(rows: Rows, name: str, known: Summary) -> Sample:
     """The interval of a column's numbers: Wilson's if all are 0 or 1, else a bootstrap of the mean,
     or the normal one for many rows. Needs at least one number."""
-    column, n = quoted(name), known.n
+    column, n = quote(name), known.n
     if known.ends <= {0, 1} and not rows.ask("1", f"{column} NOT IN (0, 1) LIMIT 1"):
         return of_rate(known.total, n)
     if n < intervals.LARGE:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from gitxexp.common.dataclass import dataclass
+from gitxexp.common.sql import quote
 from gitxexp.repository.repository import Project
 from gitxexp.trackers.databases import Database
 from gitxexp.trackers.roles import RoleRules
 from gitxexp.trackers.run import Run
-from gitxexp.trackers.tables import quoted
 from gitxexp.workflows.runs import record
 
 #: Rules for whole runs; the other rules check rows.
@@ -115,15 +115,15 @@ def _write(raw: sqlite3.Connection, name: str, runs: Sequence[StoredRun]) -> Non
                 spelled.setdefault(column.lower(), column)
     columns = list(spelled.values())
     numbers = {column.lower() for run in runs for column in run.metrics}
-    types = (f"{quoted(c)} REAL" if c.lower() in numbers else quoted(c) for c in columns)
-    raw.execute(f"CREATE TABLE {quoted(name)} ({', '.join(types)})")
+    types = (f"{quote(c)} REAL" if c.lower() in numbers else quote(c) for c in columns)
+    raw.execute(f"CREATE TABLE {quote(name)} ({', '.join(types)})")
     rows = []
     for run in runs:
         own = {**run.metrics, **run.params, "run_id": run.id, "timestamp": run.ended,
                "git_commit": run.code or None, "dvc_hash": run.data or None}  # fmt: skip
         rows.append([_cell(own.get(column)) for column in columns])
     marks = ", ".join("?" * len(columns))
-    raw.executemany(f"INSERT INTO {quoted(name)} VALUES ({marks})", rows)
+    raw.executemany(f"INSERT INTO {quote(name)} VALUES ({marks})", rows)
 
 
 def _cell(value: Any) -> Any:

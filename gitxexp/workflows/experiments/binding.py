@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, XexpError
+from gitxexp.common.sql import quote
 from gitxexp.common.text import some
+from gitxexp.common.values import is_number
 from gitxexp.repository.config_hash import flatten
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tag_message import show
@@ -27,7 +29,7 @@ from gitxexp.storage.objects import find_object
 from gitxexp.trackers.databases import reading
 from gitxexp.trackers.files import read_metrics, read_params
 from gitxexp.trackers.run import Run
-from gitxexp.trackers.tables import quoted, tables_of
+from gitxexp.trackers.tables import tables_of
 from gitxexp.workflows.experiments import collect, describe, stores
 from gitxexp.workflows.experiments.collect import Wanted
 from gitxexp.workflows.experiments.describe import Role
@@ -195,7 +197,7 @@ def differing_metrics(
     """Return the metrics that differ, beyond rounding, between a metrics file and the run."""
     for name, value in measured.items():
         other = written.get(name)
-        if _is_number(other) and _is_number(value) and not _close(other, value):
+        if is_number(other) and is_number(value) and not _close(other, value):
             yield Contradiction(file, name, other, value)
 
 
@@ -240,19 +242,15 @@ def _logged(run: Run, column: str) -> list[Any]:
         if table is None:
             return []
         sql = (
-            f"SELECT DISTINCT {quoted(column)} FROM {quoted(table.name)}"
-            f" WHERE {table.run_id} = ? AND {quoted(column)} IS NOT NULL LIMIT 100000"
+            f"SELECT DISTINCT {quote(column)} FROM {quote(table.name)}"
+            f" WHERE {table.run_id} = ? AND {quote(column)} IS NOT NULL LIMIT 100000"
         )
-        return [value for (value,) in database.rows(sql, [run.id]) if _is_number(value)]
+        return [value for (value,) in database.rows(sql, [run.id]) if is_number(value)]
 
     try:
         return reading(run.database, action)
     except XexpError:  # another tracker's layout, whose runs are not rows of one table
         return []
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _close(one: Any, other: Any) -> bool:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError, suggestion
 from gitxexp.common.notes import note
+from gitxexp.common.values import is_number, is_ordered
 from gitxexp.repository.config import Config
 from gitxexp.repository.config_hash import flatten
 from gitxexp.repository.tag_message import Payload
@@ -326,7 +327,7 @@ def _named(runs: Sequence[Run], name: str, config: Config) -> Run:
 
 
 def _best(runs: Sequence[Run], metric: str, most: bool) -> tuple[Run, list[str]]:
-    ranked = [run for run in runs if is_number(run.metrics.get(metric))]
+    ranked = [run for run in runs if is_ordered(run.metrics.get(metric))]
     if not ranked:
         known = sorted({name for run in runs for name in run.metrics})
         rest = f"the metrics of the runs are: {', '.join(known) or 'none'}"
@@ -341,11 +342,6 @@ def _best(runs: Sequence[Run], metric: str, most: bool) -> tuple[Run, list[str]]
         others = ", ".join(run.id for run in best[1:4])
         notes.append(f"{metric}={top_value} is shared by {others}; took the newest, {best[0].id}")
     return best[0], notes
-
-
-def is_number(value: Any) -> bool:
-    """Whether a metric can be ranked by: a number, and not NaN."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
 #: Sections of a parameter file with settings of this program or notes: not parameters.
@@ -464,12 +460,8 @@ def _file_metrics(top: Path, config: Config, without: Container[str] = ()) -> di
         stem = name.rpartition(".")[0].replace("/", ".")
         for metric, value in numbers.items():
             metrics[metric if files[metric] == 1 else f"{stem}.{metric}"] = value
-    return {name: value for name, value in metrics.items() if _is_metric(value)}
-
-
-def _is_metric(value: Any) -> bool:
-    """Whether a value of a metrics file is a number; the NaN of a run that diverged is one."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    # The NaN of a run that diverged is a number.
+    return {name: value for name, value in metrics.items() if is_number(value)}
 
 
 def metrics_files(config: Config) -> list[str]:
@@ -488,7 +480,7 @@ def _declared_metrics(top: Path, name: str) -> dict[str, Any]:
         note(f"{name} is declared as metrics and is not here: dvc pull")
         return {}
     try:
-        return {k: v for k, v in flatten(read_metrics(file)).items() if _is_metric(v)}
+        return {k: v for k, v in flatten(read_metrics(file)).items() if is_number(v)}
     except XexpError as error:
         note(f"{error.message}; it is declared as metrics")
         return {}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, UsageError, XexpError
 from gitxexp.common.text import some
+from gitxexp.common.values import is_ordered
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import config as settings
 from gitxexp.repository import config_hash, prefetch
@@ -33,7 +34,6 @@ from gitxexp.workflows.experiments.collect import (
     Wanted,
     all_runs,
     collect,
-    is_number,
     maximize,
     metrics_files,
 )
@@ -386,10 +386,10 @@ def _best_record(
     from metrics files; else None."""
     metric = request.wanted.best
     known = [r for r in records if r.status == "done" and not r.tables]
-    ranked = [r for r in known if metric and is_number(r.metrics.get(metric))]
+    ranked = [r for r in known if metric and is_ordered(r.metrics.get(metric))]
     if not ranked or metric is None:
         return None
-    if any(is_number(run.metrics.get(metric)) for run in all_runs(project.top, project.config)):
+    if any(is_ordered(run.metrics.get(metric)) for run in all_runs(project.top, project.config)):
         return None
     kept = ranked
     if request.of is not None:

@@ -491,9 +491,9 @@ def _columns(project: Project, name: str) -> list[_Place]:
 
 def _of_column(project: Project, request: PlotRequest) -> Plot:
     """A histogram over the rows of a column of the results."""
+    from gitxexp.common.sql import quote
     from gitxexp.trackers.databases import reading
     from gitxexp.trackers.event_rows import plain
-    from gitxexp.trackers.tables import quoted
 
     _refuse_choice(request)
     places = _columns(project, request.metric)
@@ -502,7 +502,7 @@ def _of_column(project: Project, request: PlotRequest) -> Plot:
         raise XexpError(f"'{request.metric}' is in several tables", f"it may be {tables}")
     values = []
     for place in places:
-        sql = f"SELECT {quoted(place.column)} FROM {quoted(place.table)}"
+        sql = f"SELECT {quote(place.column)} FROM {quote(place.table)}"
         values += reading(place.database, partial(_first_cells, sql))
     found = [_Value(plain(v), None, "", "") for v in values if v is not None]
     left = len(values) - len(found)

@@ -8,10 +8,11 @@ from typing import Any
 
 from gitxexp.common.errors import UsageError
 from gitxexp.common.notes import note
+from gitxexp.common.sql import literal, quote
 from gitxexp.common.text import counted
 from gitxexp.repository.tag_message import show
 from gitxexp.tables.duckdb import scan
-from gitxexp.tables.duckdb.session import Session, quote, text
+from gitxexp.tables.duckdb.session import Session
 from gitxexp.workflows.explore.rows import ColumnName, ColumnNames, Row, column
 from gitxexp.workflows.sql import statement
 from gitxexp.workflows.sql.mistakes import Known, explained
@@ -36,7 +37,7 @@ def select(rows: Sequence[Row], condition: str, names: ColumnNames) -> list[Row]
         kinds = dict.fromkeys(columns, "text")
         scan.write_records(out, kinds, list(zip(*columns.values(), strict=True)))
         session.rows(
-            f"CREATE TEMP TABLE list AS SELECT {_shown(columns)} FROM read_parquet({text(str(out))})"
+            f"CREATE TEMP TABLE list AS SELECT {_shown(columns)} FROM read_parquet({literal(str(out))})"
         )
         session.seal(())
         query = f"SELECT {_AT} FROM list WHERE (\n{condition}\n)"

@@ -14,6 +14,7 @@ from typing import Any
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
+from gitxexp.common.values import is_number
 from gitxexp.repository.config_hash import flatten
 from gitxexp.repository.repository import Project
 from gitxexp.trackers.adapter import Query
@@ -44,7 +45,7 @@ class DvcExperiments:
         written = _commits(self.project, commits)
         for number, (match, commit) in enumerate(found):
             params, metrics = values.get(commit, ({}, {}))
-            numbers = {name: value for name, value in metrics.items() if _is_number(value)}
+            numbers = {name: value for name, value in metrics.items() if is_number(value)}
             others = {name: value for name, value in metrics.items() if name not in numbers}
             user, date = written[commit]
             sink(
@@ -87,7 +88,7 @@ def _of_files(shown: Mapping[str, Any]) -> dict[str, Any]:
         content = file.get("data") if isinstance(file, Mapping) else None
         if isinstance(content, Mapping):
             values |= {str(name): value for name, value in flatten(_plain(content)).items()}
-        elif _is_number(content):
+        elif is_number(content):
             values.setdefault("metric", content)
     return {name: value for name, value in values.items() if value is not None}
 
@@ -115,10 +116,6 @@ def _commits(project: Project, commits: list[str]) -> dict[str, tuple[str, str]]
             date = datetime.fromtimestamp(int(seconds), UTC).isoformat(" ")
             found[commit] = name, date
     return found
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)

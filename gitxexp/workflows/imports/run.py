@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
-from gitxexp.common.sqlite import quote
+from gitxexp.common.sql import quote
 from gitxexp.common.text import counted
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc import pointers

@@ -16,7 +16,7 @@ from typing import Any
 
 from gitxexp.common import sqlite
 from gitxexp.common.errors import XexpError
-from gitxexp.common.sqlite import quote
+from gitxexp.common.sql import quote
 from gitxexp.trackers.imported_tables import KINDS, RUN_COLUMNS, RUNS, VALUE_COLUMNS, VALUES
 from gitxexp.workflows.imports.source import LoggedValue, SourceRun
 

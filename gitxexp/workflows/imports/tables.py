@@ -20,7 +20,8 @@ from typing import Any
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.limits import scalar
-from gitxexp.common.sqlite import quote
+from gitxexp.common.sql import quote
+from gitxexp.common.values import is_number
 from gitxexp.repository.config_hash import flatten
 from gitxexp.repository.configuration import read_json
 from gitxexp.trackers.adapter import Query
@@ -29,7 +30,7 @@ from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.databases import Database, reading
 from gitxexp.trackers.roles import RoleRules
 from gitxexp.trackers.run import Run
-from gitxexp.trackers.tables import RUN_COLUMNS, Table, quoted, tables_of
+from gitxexp.trackers.tables import RUN_COLUMNS, Table, tables_of
 from gitxexp.trackers.times import moment
 from gitxexp.workflows.imports.source import LoggedValue, Progress, Sink, SourceRun
 from gitxexp.workflows.imports.staging import stored
@@ -159,14 +160,14 @@ def _logged(
 ) -> Iterator[tuple[str, Any, float | None, list[tuple[str, float]]]]:
     metrics = [name for name in table.columns if name in set(wanted)]
     step = table.first_of(_STEPS)
-    names = [quoted(name) if name else "NULL" for name in (step, table.time_column)]
-    listed = ", ".join([table.run_id, *names, *map(quoted, metrics)])
-    for run, at, time, *values in database.rows(f"SELECT {listed} FROM {quoted(table.name)}"):
+    names = [quote(name) if name else "NULL" for name in (step, table.time_column)]
+    listed = ", ".join([table.run_id, *names, *map(quote, metrics)])
+    for run, at, time, *values in database.rows(f"SELECT {listed} FROM {quote(table.name)}"):
         when = moment(time)
         numbers = [
             (name, float(value))
             for name, value in zip(metrics, values, strict=True)
-            if isinstance(value, int | float) and not isinstance(value, bool)
+            if is_number(value)
         ]
         number = at if isinstance(at, int | float) else None
         yield str(run), number, when.seconds if when.rank == 2 else None, numbers
@@ -267,7 +268,7 @@ def _exported(document: Mapping[str, Any], origin: str) -> SourceRun:
     summary = _mapping(names, "summary", "summary_metrics", "summarymetrics", "metrics")
     values = flatten({n: _unwrapped(v) for n, v in config.items() if not n.startswith("_")})
     ended = flatten({n: v for n, v in summary.items() if not n.startswith("_")})
-    numbers = {n: v for n, v in ended.items() if _is_number(v)}
+    numbers = {n: v for n, v in ended.items() if is_number(v)}
     known = _NAMES[origin]
     facts = {known[n]: v for n, v in names.items() if n in known and isinstance(v, str | int)}
     id = str(facts.get("run_id") or facts.get("run_name") or "")
@@ -321,12 +322,8 @@ def _history(rows: Any) -> Iterator[LoggedValue]:
         step = row.get("_step", row.get("step"))
         time = row.get("_timestamp")
         for name, value in row.items():
-            if not name.startswith("_") and name != "step" and _is_number(value):
-                point = name, step if _is_number(step) else None, time if _is_number(time) else None
+            if not name.startswith("_") and name != "step" and is_number(value):
+                point = name, step if is_number(step) else None, time if is_number(time) else None
                 by_metric.setdefault(name, []).append((*point, float(value)))
     for points in by_metric.values():
         yield from points
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

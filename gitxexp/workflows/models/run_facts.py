@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.values import is_ordered
 from gitxexp.repository.config import Config
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
@@ -176,9 +177,7 @@ def metrics_today(metrics: Mapping[str, Any], config: Config) -> dict[str, Any]:
 
 def number(value: Any) -> float | None:
     """A metric's value as a number; None for NULL, text, booleans and NaN."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
-        return None
-    return value
+    return value if is_ordered(value) else None
 
 
 def primary_metric(project: Project, facts: Iterable[RunFacts]) -> str | None:

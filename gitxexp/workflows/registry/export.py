@@ -12,6 +12,7 @@ from typing import Any
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import output_file
+from gitxexp.common.sql import literal
 from gitxexp.common.text import visible
 from gitxexp.repository.config_hash import flatten
 from gitxexp.repository.configuration import dumped
@@ -107,8 +108,7 @@ def _to_parquet(rows: Sequence[dict[str, Any]], path: Path) -> None:
             for row in rows
         ]
         db.executemany(f"INSERT INTO experiments VALUES ({marks})", values)
-        place = str(temporary).replace("'", "''")
-        db.execute(f"COPY experiments TO '{place}' (FORMAT parquet)")
+        db.execute(f"COPY experiments TO {literal(str(temporary))} (FORMAT parquet)")
 
 
 def _kind(values: Sequence[Any]) -> str:

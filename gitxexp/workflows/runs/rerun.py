@@ -20,6 +20,7 @@ from typing import Any
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError, suggestion
+from gitxexp.common.values import is_number
 from gitxexp.repository import config as settings
 from gitxexp.repository.config_hash import config_hash
 from gitxexp.repository.numbers import taken
@@ -79,10 +80,8 @@ class ComparedMetric:
     @property
     def delta(self) -> float | None:
         """The change, if both are numbers."""
-        both = (self.before, self.after)
-        if all(isinstance(one, int | float) and not isinstance(one, bool) for one in both):
-            return float(self.after - self.before)
-        return None
+        both = is_number(self.before) and is_number(self.after)
+        return float(self.after - self.before) if both else None
 
 
 @dataclass(frozen=True)
@@ -353,10 +352,7 @@ def _compared(
 def within(before: Any, after: Any, rtol: float, atol: float) -> bool:
     """Whether two values are equal within ``atol + rtol * |before|`` (as in numpy.isclose, with the
     recorded value as reference); two NaN are equal."""
-    numbers = [
-        isinstance(one, int | float) and not isinstance(one, bool) for one in (before, after)
-    ]
-    if not all(numbers):
+    if not (is_number(before) and is_number(after)):
         return bool(before == after)
     if math.isnan(before) or math.isnan(after):
         return math.isnan(before) and math.isnan(after)

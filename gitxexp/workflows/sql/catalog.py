@@ -19,11 +19,11 @@ from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import UsageError, XexpError, suggestion
 from gitxexp.common.files import database_kind
 from gitxexp.common.notes import note
+from gitxexp.common.sql import quote
 from gitxexp.repository.config import REGISTRY
 from gitxexp.storage.dvc.places import readable
 from gitxexp.storage.paths import leaves, problem
 from gitxexp.tables.duckdb import scan
-from gitxexp.tables.duckdb.session import quote
 from gitxexp.tables.duckdb.source import open_duckdb
 from gitxexp.workflows.experiments import stores
 from gitxexp.workflows.sql.records import RECORDS

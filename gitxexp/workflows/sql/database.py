@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.common.files import database_kind
-from gitxexp.tables.duckdb.session import Session, Source, quote, text
+from gitxexp.common.sql import literal, quote
+from gitxexp.tables.duckdb.session import Session, Source
 from gitxexp.workflows.sql.mistakes import Known, explained
 from gitxexp.workflows.sql.records import RECORDS
 from gitxexp.workflows.sql.statement import READERS, Statement, TableName, parse
@@ -214,7 +215,7 @@ class Database:
 
         try:
             self.session.connection.execute(
-                f"COPY ({query}\n) TO {text(str(out))} (FORMAT parquet)"
+                f"COPY ({query}\n) TO {literal(str(out))} (FORMAT parquet)"
             )
         except core().ConversionException as error:
             value = re.search(r"cast value (\d{39}|-\d{39}) to DECIMAL\(38,0\)", str(error))
@@ -278,7 +279,7 @@ class Database:
         scan.write_records(out, found.columns, found.rows)
         times = ", ".join(f"make_timestamp({quote(c)}) AS {quote(c)}" for c in found.moments)
         replaced = f" REPLACE ({times})" if times else ""
-        return f"(SELECT *{replaced} FROM read_parquet({text(str(out))}))"
+        return f"(SELECT *{replaced} FROM read_parquet({literal(str(out))}))"
 
     def relation(
         self,
@@ -306,7 +307,7 @@ class Database:
                 out = self.session.scratch / f"{self.session.name('rows')}.parquet"
                 files, notes = parallel_scan.write(place.file, part, out)
             self.notes += notes
-            reads = [f"read_parquet({text(str(file))})" for file in files]
+            reads = [f"read_parquet({literal(str(file))})" for file in files]
             every = " UNION ALL ".join(f"FROM {each}" for each in reads)
             return reads[0] if len(reads) == 1 else f"({every})"
         if kind == "duckdb":
@@ -319,7 +320,7 @@ class Database:
                 f"files that are: {', '.join(READERS)} and databases of SQLite and DuckDB",
             )
         self._files.append(place.file)
-        return READERS[suffix].format(text(self.session.link(place.file, suffix)))
+        return READERS[suffix].format(literal(self.session.link(place.file, suffix)))
 
     def schema(self) -> list[ColumnEntry]:
         """The tables here, and the columns of each; for SQLite, with declared types."""

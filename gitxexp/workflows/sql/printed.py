@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from gitxexp.common.sql import quote
 from gitxexp.tables.duckdb.core import core
-from gitxexp.tables.duckdb.session import Session, quote
+from gitxexp.tables.duckdb.session import Session
 
 #: A type that changes, or a quoted name or label in a type; a name of a field has its type behind.
 _TYPE = re.compile(

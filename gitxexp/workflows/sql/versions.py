@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import UsageError, XexpError, suggestion
 from gitxexp.common.files import database_kind
+from gitxexp.common.sql import literal, quote
 from gitxexp.tables.duckdb.scan import Ranges
-from gitxexp.tables.duckdb.session import quote, text
 from gitxexp.tables.rules import STAMPS
 from gitxexp.workflows.sql.catalog import Ambiguous, TablePlace
 from gitxexp.workflows.sql.statement import TableName
@@ -163,7 +163,7 @@ class _Union:
         """A column ``version`` in front; the table's own of that name is ``version_1``."""
         own = next((name for name in rows.columns if name.lower() == VERSION), None)
         kept = f"* RENAME ({quote(own)} AS version_1)" if own else "*"
-        return f"SELECT {text(version)} AS {VERSION}, {kept} FROM {rows.relation}"
+        return f"SELECT {literal(version)} AS {VERSION}, {kept} FROM {rows.relation}"
 
 
 def _differing_pages(

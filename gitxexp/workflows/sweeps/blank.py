@@ -13,6 +13,7 @@ from pathlib import Path
 from gitxexp.common import sqlite
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import database_kind
+from gitxexp.common.sql import quote
 from gitxexp.trackers.databases import Database, reading
 from gitxexp.trackers.tables import tables_of
 
@@ -64,9 +65,9 @@ def _write(database: Database, target: Path) -> bool:
 
 
 def _fill(raw: sqlite3.Connection, copy: sqlite3.Connection, table: str) -> None:
-    rows = raw.execute(f"SELECT * FROM {sqlite.quote(table)}")
+    rows = raw.execute(f"SELECT * FROM {quote(table)}")
     marks = ", ".join("?" * len(rows.description))
-    copy.executemany(f"INSERT INTO {sqlite.quote(table)} VALUES ({marks})", rows)
+    copy.executemany(f"INSERT INTO {quote(table)} VALUES ({marks})", rows)
 
 
 def _all_names(raw: sqlite3.Connection) -> set[str]:

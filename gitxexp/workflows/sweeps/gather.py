@@ -16,6 +16,7 @@ from gitxexp.common import sqlite
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import database_kind
+from gitxexp.common.sql import quote
 from gitxexp.trackers.databases import reading
 from gitxexp.trackers.tables import tables_of
 
@@ -65,7 +66,7 @@ def _schema(source: Path) -> object:
                 name = entry.name
                 if entry.kind != "table" or db.execute(_NUMBERED, (name,)).fetchone():
                     return None
-                filled = db.execute(f"SELECT 1 FROM {sqlite.quote(name)} LIMIT 1").fetchone()
+                filled = db.execute(f"SELECT 1 FROM {quote(name)} LIMIT 1").fetchone()
                 if filled and name not in runs:
                     return None
             return schema, db.execute("PRAGMA encoding").fetchone()
@@ -82,7 +83,7 @@ def _together(group: Sequence[Path], target: Path) -> Iterable[Gathered]:
     members, others = [first], []
     with closing(sqlite.connect(target, "rw")) as db:
         db.execute("PRAGMA synchronous = OFF")
-        names = [sqlite.quote(entry.name) for entry in sqlite.tables(db)]
+        names = [quote(entry.name) for entry in sqlite.tables(db)]
         for source in rest:
             sqlite.attach(db, sqlite.address(source, "ro"), "run")
             db.execute("BEGIN")

@@ -21,6 +21,7 @@ from gitxexp.common import sqlite
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import database_kind
+from gitxexp.common.sql import quote
 from gitxexp.repository.config import Config, DeclaredHere, ProjectFolder
 from gitxexp.trackers.databases import reading
 from gitxexp.trackers.runs import latest_run
@@ -349,10 +350,8 @@ def _forget_name(database: Path, run: str) -> None:
         tables = reading(database, tables_of)
         with closing(sqlite.connect(database, "rw")) as db:
             for table in tables:
-                for column in map(sqlite.quote, table.version_columns):
-                    sql = (
-                        f"UPDATE {sqlite.quote(table.name)} SET {column} = NULL WHERE {column} = ?"
-                    )
+                for column in map(quote, table.version_columns):
+                    sql = f"UPDATE {quote(table.name)} SET {column} = NULL WHERE {column} = ?"
                     db.execute(sql, (run,))
     except (XexpError, sqlite3.Error):  # a NOT NULL column keeps its value
         return

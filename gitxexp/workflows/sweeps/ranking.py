@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from gitxexp.common.values import is_ordered
 from gitxexp.workflows.sweeps.queue import Result, Task
 
 
@@ -17,6 +18,6 @@ def ranked(tasks: Iterable[Task], metric: str | None, *, maximize: bool) -> list
 def value_of(task: Task, metric: str | None) -> float | None:
     """The run's number for the metric; None if it has none, or failed."""
     value = task.outcome.get("metrics", {}).get(metric) if metric else None
-    if not isinstance(value, int | float) or isinstance(value, bool) or value != value:
+    if not is_ordered(value):
         return None
     return float(value) if task.result in (Result.DONE, Result.SKIPPED) else None

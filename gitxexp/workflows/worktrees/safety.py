@@ -15,6 +15,7 @@ from pathlib import Path
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import rows_wait
+from gitxexp.common.sql import quote
 from gitxexp.common.text import some
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
@@ -26,7 +27,7 @@ from gitxexp.storage.dvc.remote import MissingObject, missing_on_remote, pushabl
 from gitxexp.storage.git import Git
 from gitxexp.storage.objects import Progress
 from gitxexp.trackers.databases import reading
-from gitxexp.trackers.tables import Table, event_tables, quoted
+from gitxexp.trackers.tables import Table, event_tables
 from gitxexp.workflows.experiments.stores import databases
 from gitxexp.workflows.worktrees.records import Worktree
 
@@ -307,10 +308,10 @@ def _counted(path: Path, mine: Table, here: Table) -> Counter[tuple[object, ...]
     if run is not None and run not in here.columns:
         return Counter()
     if run is not None:
-        sql = f"SELECT {quoted(run)}, count(*) FROM {quoted(here.name)} GROUP BY 1"
+        sql = f"SELECT {quote(run)}, count(*) FROM {quote(here.name)} GROUP BY 1"
         return reading(path, lambda db: Counter({(row[0],): row[1] for row in db.rows(sql)}))
-    columns = [quoted(name) if name in here.columns else "NULL" for name in mine.columns]
-    sql = f"SELECT {', '.join(columns)} FROM {quoted(here.name)}"
+    columns = [quote(name) if name in here.columns else "NULL" for name in mine.columns]
+    sql = f"SELECT {', '.join(columns)} FROM {quote(here.name)}"
     return reading(path, lambda db: Counter(tuple(row) for row in db.rows(sql)))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from gitxexp.common.sql import quote
 from gitxexp.common.text import counted
-from gitxexp.trackers.tables import quoted
 from gitxexp.workflows.checks.context import Context
 from gitxexp.workflows.checks.layout import RAW
 from gitxexp.workflows.checks.profile import MOST, Group, TableProfile
@@ -35,7 +35,7 @@ def failures(table: TableProfile, context: Context) -> Iterator[Finding]:
     if not failed:
         return
     model = table.table.first_of(("model", "params_model", "params_model_name", "model_name"))
-    by = [table.failure, *([quoted(model)] if model else [])]
+    by = [table.failure, *([quote(model)] if model else [])]
     picks = [f"{by[0]} AS error", *([f"{by[1]} AS model"] if model else []), 'count(*) AS "rows"']
     where, params = table.where(table.chosen)
     rows = table.ask(
@@ -123,7 +123,7 @@ def _effect(table: TableProfile, groups: list[Group], name: str) -> dict[str, An
 
 
 def _lineage(table: TableProfile, name: str) -> Iterator[Finding]:
-    column, run = quoted(name), quoted(table.run_column or "")
+    column, run = quote(name), quote(table.run_column or "")
     where, params = table.where(table.chosen)
     pairs = table.ask(
         f"SELECT {run} AS run, {column} AS source, count(*) AS \"rows\" FROM {table.from_table}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from gitxexp.common.sql import quote
 from gitxexp.common.text import counted
-from gitxexp.trackers.tables import quoted
 from gitxexp.workflows.checks import data_files
 from gitxexp.workflows.checks.context import Context
 from gitxexp.workflows.checks.profile import LARGE, MOST, Group, TableProfile
@@ -70,14 +70,14 @@ class _Places:
 def _within_runs(table: TableProfile, places: _Places) -> Iterator[Finding]:
     if places.counted and not places.again:
         return
-    key = quoted(table.require_id())
-    run = quoted(table.run_column) if table.run_column else "''"
+    key = quote(table.require_id())
+    run = quote(table.run_column) if table.run_column else "''"
     where, params = table.where(table.chosen)
     names = [n for n in (table.run_column, table.id_column, table.split_column) if n]
     names += [*table.varying_names, *table.repetitions]
     inner = (
         f"SELECT {run} AS run, {key} AS input, count(*) AS times FROM {places.rows}"
-        f" WHERE {key} IS NOT NULL AND {where} GROUP BY {', '.join(map(quoted, names))}"
+        f" WHERE {key} IS NOT NULL AND {where} GROUP BY {', '.join(map(quote, names))}"
         " HAVING count(*) > 1"
     )
     rows, total = table.ask(f"{inner} LIMIT {MOST}", params), sum(p.inputs for p in places.again)
@@ -132,14 +132,14 @@ def _runs(groups: Sequence[Group]) -> list[str]:
 def _between_splits(table: TableProfile, places: _Places) -> Iterator[Finding]:
     if table.split_column is None or (places.counted and not places.split):
         return
-    key, split = quoted(table.require_id()), quoted(table.split_column)
+    key, split = quote(table.require_id()), quote(table.split_column)
     trained = ", ".join(f"'{word}'" for word in _TRAINED)
     kind = f"CASE WHEN lower(CAST({split} AS VARCHAR)) IN ({trained}) THEN 1 ELSE 0 END"
     where, params = table.where(table.chosen)
     inner = (
         f"SELECT {key} AS input, min({split}) AS split, max({split}) AS other FROM {places.rows}"
         f" WHERE {key} IS NOT NULL AND {split} IS NOT NULL AND {where}"
-        f" GROUP BY {', '.join([key, *map(quoted, table.split_by)])} HAVING min({kind}) <> max({kind})"
+        f" GROUP BY {', '.join([key, *map(quote, table.split_by)])} HAVING min({kind}) <> max({kind})"
     )
     total, rows = table.counted(inner, params)
     if total and table.split_by:

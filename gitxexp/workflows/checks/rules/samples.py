@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gitxexp.common.dataclass import dataclass
+from gitxexp.common.sql import quote
 from gitxexp.common.text import counted
 from gitxexp.trackers import column_names
 from gitxexp.trackers.column_names import Role
-from gitxexp.trackers.tables import quoted
 from gitxexp.workflows.checks import sample
 from gitxexp.workflows.checks.bounds import Range
 from gitxexp.workflows.checks.context import Context
@@ -241,7 +241,7 @@ def _sample(table: TableProfile, groups: Sequence[Group], metric: str) -> Measur
 def _rows_of(table: TableProfile, groups: Sequence[Group]) -> tuple[str, list[Any]]:
     where, params = table.where(groups, always=True)
     for name, value in groups[0].varying.items():
-        where += f" AND {quoted(name)} = ?"
+        where += f" AND {quote(name)} = ?"
         params.append(value)
     return where, params
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.text import some
+from gitxexp.common.values import is_number
 from gitxexp.repository.config_hash import same_value
 from gitxexp.repository.repository import Project, Running
 from gitxexp.trackers import column_names
@@ -75,7 +76,7 @@ def _drift(params: Mapping[str, Any], run: Run, context: Context) -> Iterator[Fi
             fix=_fix(context, column, target),
         )  # fmt: skip
     for name, column in columns.items():
-        if name in params and _is_number(run.params[column]) and isinstance(params[name], str):
+        if name in params and is_number(run.params[column]) and isinstance(params[name], str):
             yield found(
                 f"{column} holds numbers, and will get text: {params[name]!r}",
                 path=shown, table=run.table, subject=column,
@@ -127,10 +128,6 @@ def _telling(value: Any) -> bool:
     if isinstance(value, bool) or value is None:
         return False
     return value not in (0, 1, "", 0.0, 1.0, 2, 10, 100)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _fix(context: Context, old: str, new: str) -> Fix | None:
@@ -249,7 +246,7 @@ def cache_key_of_runs(table: TableProfile, context: Context) -> Iterator[Finding
 
 def nearly(one: Any, other: Any) -> bool:
     """Whether two numbers are different and nearly the same."""
-    if not (_is_number(one) and _is_number(other)) or one == other:
+    if not (is_number(one) and is_number(other)) or one == other:
         return False
     if not (math.isfinite(one) and math.isfinite(other)):
         return False

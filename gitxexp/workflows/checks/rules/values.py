@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from gitxexp.common.sql import quote
 from gitxexp.common.text import counted
+from gitxexp.common.values import is_finite
 from gitxexp.trackers import column_names
 from gitxexp.trackers.column_names import Role
-from gitxexp.trackers.tables import quoted
 from gitxexp.trackers.times import moment
 from gitxexp.workflows.checks.bounds import Range
 from gitxexp.workflows.checks.context import Context
@@ -70,8 +71,8 @@ def _are_cached(table: TableProfile, name: str) -> bool:
     cache = table.cache_column
     if not cache or not any(group.cells[cache].filled for group in table.chosen):
         return False
-    own = f"coalesce(CAST({quoted(cache)} AS VARCHAR), '') = ''"
-    return not any(table.by_group("count(*)", f"{quoted(name)} IS NULL AND {own}").values())
+    own = f"coalesce(CAST({quote(cache)} AS VARCHAR), '') = ''"
+    return not any(table.by_group("count(*)", f"{quote(name)} IS NULL AND {own}").values())
 
 
 @rule("constant-metric", Level.WARNING, Scope.TABLE)
@@ -166,8 +167,7 @@ def _outside(
 
 
 def _number(value: Any) -> float | None:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if number else None
+    return float(value) if is_finite(value) else None
 
 
 def _lies(cells: Cells, span: Range) -> bool:
@@ -195,12 +195,12 @@ def mixed_types(table: TableProfile, context: Context) -> Iterator[Finding]:
             continue
         count = _texts(table, name)
         if count:
-            column = quoted(name)
+            column = quote(name)
             kind = f"typeof({column})" if table.database.kind == "sqlite" else "'VARCHAR'"
             test = f"typeof({column}) = 'text'" if table.database.kind == "sqlite" else (
                 f"TRY_CAST({column} AS DOUBLE) IS NULL AND {column} IS NOT NULL")  # fmt: skip
             where, params = table.where(table.chosen)
-            run = quoted(table.run_column) if table.run_column else "''"
+            run = quote(table.run_column) if table.run_column else "''"
             rows = table.ask(
                 f"SELECT {run} AS run, {column} AS value, {kind} AS type FROM {table.from_table}"
                 f" WHERE {test} AND {where} LIMIT {MOST}", params,
@@ -222,7 +222,7 @@ def mixed_types(table: TableProfile, context: Context) -> Iterator[Finding]:
 def _texts(table: TableProfile, name: str) -> int:
     """How many rows hold text in a column that is one of numbers."""
     cells = [group.cells[name] for group in table.chosen if group.cells[name].filled]
-    column = quoted(name)
+    column = quote(name)
     where, params = table.where(table.chosen)
     if table.database.kind == "sqlite":
         texts = any(isinstance(each.most, str) for each in cells)
@@ -289,7 +289,7 @@ def clock(table: TableProfile, context: Context) -> Iterator[Finding]:
 
 def _backwards(table: TableProfile, name: str) -> list[dict[str, Any]]:
     """The runs of which a row is older than the one written before it."""
-    column, run = quoted(name), quoted(table.run_column or "")
+    column, run = quote(name), quote(table.run_column or "")
     where, params = table.where(table.chosen)
     cells = [group.cells[name] for group in table.chosen]
     ends = [end for each in cells for end in (each.least, each.most) if end is not None]
