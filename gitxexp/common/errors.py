@@ -72,6 +72,20 @@ def system_hint(error: OSError) -> str | None:
     return next((hint for names, hint in hints.items() if name in names), None)
 
 
+def is_full(error: Exception) -> bool:
+    """Whether a write failed because no space is left, or a limit of the system is reached."""
+    import errno
+
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+    return getattr(error, "sqlite_errorname", "") in _FULL
+
+
+#: SQLite's names of a failed write.
+_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_TRUNCATE",
+         "SQLITE_IOERR_SHMSIZE")  # fmt: skip
+
+
 class UsageError(XexpError):
     """The command line itself is wrong."""
 
@@ -135,6 +149,10 @@ _GIT_HINTS = {
     "bad config line": "fix that file",
     "not a tree object": "git fsck shows which objects are missing",
     "bad object": "git fsck shows which objects are missing",
+    "No space left on device": "free some space where the repository is, and try again",
+    "Disk quota exceeded": "free some space where the repository is, and try again",
+    "File too large": "the limit on the size of files: ulimit -f",
+    "File size limit exceeded": "the limit on the size of files: ulimit -f",
 }
 
 
@@ -145,9 +163,14 @@ class GitError(XexpError):
         self.args_line = "git " + " ".join(args)
         self.returncode = returncode
         self.stderr = stderr
+        ended = f"exited {returncode}"
+        if returncode < 0:  # often before it could say anything
+            import signal
+
+            ended = f"was ended by a signal: {signal.strsignal(-returncode)}"
         super().__init__(
-            _first_message(stderr) or f"{self.args_line} exited {returncode}",
-            next((hint for words, hint in _GIT_HINTS.items() if words in stderr), None),
+            _first_message(stderr) or f"{self.args_line} {ended}",
+            next((hint for words, hint in _GIT_HINTS.items() if words in stderr + ended), None),
         )
 
     @property

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Literal
 
 from gitxexp.common import checked
-from gitxexp.common.errors import XexpError, suggestion
+from gitxexp.common.errors import XexpError, is_full, suggestion
 
 Kind = Literal["sqlite", "duckdb", "parquet"]
 
@@ -164,16 +164,29 @@ def atomic_write(path: Path, *, mode: int | None = None, durable: bool = True) -
     temporary = temporary_beside(path)
     remove_left(path)
     try:
-        yield temporary
-        if not temporary.is_symlink():
-            temporary.chmod(new_mode(path) if mode is None else mode)
+        with naming(path):
+            yield temporary
+            if not temporary.is_symlink():
+                temporary.chmod(new_mode(path) if mode is None else mode)
+                if durable:
+                    sync(temporary)
+            put(temporary, path)
             if durable:
-                sync(temporary)
-        put(temporary, path)
-        if durable:
-            sync(path.parent)
+                sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let the error of a full disk name ``path``, which the block writes: that of write(2) names no file,
+    and that of a copy names its source."""
+    try:
+        yield
+    except OSError as error:
+        if is_full(error):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 @contextlib.contextmanager

@@ -145,7 +145,7 @@ def commit(
             "commit", "-q", "-F", "-", "--cleanup=verbatim", stdin=encode(message), env=env
         )
     except GitError as error:
-        hint = "nothing was changed"
+        hint = "\n".join(filter(None, (error.hint, "nothing was changed")))
         hooks = _hooks(project)
         if not error.stderr.strip() and hooks:  # git itself always says why
             hint += f"\na hook refused it without a word: {' or '.join(hooks)}"
@@ -305,7 +305,8 @@ def tag(
             stdin=encode(message), env={"GIT_COMMITTER_DATE": date} if date else None,
         )  # fmt: skip
     except GitError as error:
-        raise XexpError(f"git tag refused: {error.detail}", "nothing was changed") from error
+        hint = "\n".join(filter(None, (error.hint, "nothing was changed")))
+        raise XexpError(f"git tag refused: {error.detail}", hint) from error
     oid = git.text("rev-parse", ref)
     running.amend(seq, replace(step, new=oid))
     if git.text("config", "--type=bool", "--default=false", "tag.gpgSign") == "true":

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, Self, cast
 
 from gitxexp.common.dataclass import dataclass
-from gitxexp.common.errors import XexpError
+from gitxexp.common.errors import XexpError, is_full
 from gitxexp.storage.git import Git, Places
 
 #: The module of each kind of step. Logs are kept for long: a kind is never renamed.
@@ -322,6 +322,11 @@ class OpLog:
             with db:
                 yield db
         except sqlite3.Error as error:
+            if is_full(error):
+                raise XexpError(
+                    f"cannot write the operation log {self.path}: no space is left, or a limit is reached",
+                    "make room, then try again",
+                ) from error
             raise XexpError(
                 f"the operation log {self.path} cannot be used: {error}",
                 f"move it away to continue without the older undo steps: mv '{self.path}' /tmp/",

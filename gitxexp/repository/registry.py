@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitxexp.common import checked, sqlite
-from gitxexp.common.errors import XexpError
+from gitxexp.common.errors import XexpError, is_full
 from gitxexp.repository.tag_message import Payload
 from gitxexp.storage import paths
 
@@ -141,9 +141,6 @@ INDICES = {
     "labels by label": "labels (label)",
     "artifacts by hash": "artifacts (hash)",
 }
-
-#: SQLite's names of a failed write.
-_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC")
 
 #: Tables with the content of a tag, by version.
 _PARTS = ("params", "metrics", "context", "labels", "artifacts")
@@ -393,7 +390,7 @@ class Registry:
                     f"the registry {self.path} is in use by another program",
                     "try again when it is done",
                 ) from error
-            if getattr(error, "sqlite_errorname", "") in _FULL:
+            if is_full(error):
                 raise XexpError(
                     f"cannot write the registry {self.path}: no space is left, or a limit is reached",
                     "make room, then try again",

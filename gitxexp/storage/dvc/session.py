@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gitxexp.common.errors import XexpError
+from gitxexp.common.errors import XexpError, is_full, system_hint
 from gitxexp.common.files import atomic_write
 from gitxexp.common.missing import missing_package
 from gitxexp.storage.dvc.places import cache_dir, local_remote_dir, refuse_tracked_link
@@ -104,13 +104,19 @@ def _os_error(action: str, error: OSError) -> XexpError:
         if action.startswith("push")
         else None,
     }
-    hint = hints.get(error.errno or 0, "check the remote: dvc remote list")
+    limited = system_hint(error) if is_full(error) else None
+    hint = hints.get(error.errno or 0, limited or "check the remote: dvc remote list")
     return DvcError(f"cannot {action}: {reason}{where}", hint)
 
 
 def _known(action: str, error: Exception) -> XexpError | None:
     """Return the error for an exception of DVC or of a remote's client library; None for a bug."""
     names = {kind.__name__ for kind in type(error).__mro__}
+    if is_full(error):  # SQLite's, in which DVC keeps what it knows of files
+        return DvcError(
+            f"cannot {action}: no space is left for DVC's own databases, or a limit is reached",
+            "make room in .dvc/tmp and in DVC's site cache (dvc config core.site_cache_dir), then try again",
+        )
     if type(error) is NotImplementedError:  # fsspec's message for HTTP, for example
         return DvcError(f"cannot {action}: it is read-only", "name a writable one: -r NAME")
     text = str(error).strip() or type(error).__name__

@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from gitxexp.common.dataclass import dataclass
-from gitxexp.common.errors import XexpError
+from gitxexp.common.errors import XexpError, is_full
 from gitxexp.common.sqlite import connect
 
 MAGIC = b"SQLite format 3\x00"
@@ -176,7 +176,7 @@ def clear_errors(path: Path | str, reading: bool = False) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error) as error:
-        if _cannot_write(error):
+        if is_full(error):
             if reading:
                 raise
             raise XexpError(
@@ -188,13 +188,6 @@ def clear_errors(path: Path | str, reading: bool = False) -> Iterator[None]:
         if isinstance(error, OSError):
             raise XexpError(f"{path}: {_words(error)}") from error
         raise _database_error(path, error) from error
-
-
-def _cannot_write(error: OSError | sqlite3.Error) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-    name = getattr(error, "sqlite_errorname", "")
-    return name in ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC")
 
 
 def _words(error: OSError | sqlite3.Error) -> str:

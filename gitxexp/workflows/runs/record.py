@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError, suggestion
-from gitxexp.common.files import atomic_write
+from gitxexp.common.files import atomic_write, naming
 from gitxexp.common.notes import stays
 from gitxexp.common.text import counted
 from gitxexp.repository import config as settings
@@ -392,10 +392,11 @@ class UnderWay:
         text = json.dumps(
             {"record": record.as_row(), "work_tree": self.work_tree, "group": self.group}
         )
-        self.file.seek(0)
-        self.file.write(text)
-        self.file.truncate()
-        self.file.flush()
+        with naming(self.folder / "running"):
+            self.file.seek(0)
+            self.file.write(text)
+            self.file.truncate()
+            self.file.flush()
 
     def keep(self, top: Path, path: str) -> None:
         """Keep a copy of the small file ``path`` of the work tree at ``top``."""

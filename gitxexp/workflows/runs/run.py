@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, UsageError, XexpError, require_utf8
+from gitxexp.common.files import naming
 from gitxexp.common.notes import stays
 from gitxexp.common.text import counted, some
 from gitxexp.repository import commit as repository_commit
@@ -140,7 +141,8 @@ def run(
     first = _first_record(prepared)
     with folders.under_way(first, project.top) as under_way:
         if prepared.patch:
-            (under_way.folder / "patch").write_bytes(prepared.patch)
+            with naming(under_way.folder / "patch"):
+                (under_way.folder / "patch").write_bytes(prepared.patch)
         env = environment(prepared.context)
         asked = Asked(prepared.words, env, cwd)
         if request.tag:

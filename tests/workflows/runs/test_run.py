@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -292,6 +293,28 @@ def test_a_run_that_ended_and_could_not_be_recorded_is_recorded_as_it_ended(read
     done = ready.xexp("run", "--no-tag", "--", "echo", "next").good()
     assert "had ended: recorded" in done.err
     assert [row["status"] for row in registered(ready)] == ["done", "done"]
+
+
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [
+        (("registry", "describe", "e0.1.0", "-m", "more"), 40),
+        (("tag", "-a"), 1),
+        (("tag", "-a"), 80),
+    ],
+)
+def test_a_limit_on_the_size_of_files_names_the_file(
+    ready: Repo, words: tuple[str, ...], size: int
+) -> None:
+    train(ready).good()
+    train(ready, "-S", "lr=0.2", "--no-tag").good()
+    command = shlex.join([sys.executable, "-m", "gitxexp", *words])
+    failed = run("sh", "-c", f"ulimit -f {2 * size}; {command}", cwd=ready.path)
+    said, hint = failed.err.splitlines()[-2:]
+    assert failed.code == 128 and hint.startswith("hint: "), failed
+    assert f" {ready.path}/" in said or "DVC's own databases" in said, failed
+    assert "move it away" not in hint
+    ready.xexp(*words).good()
 
 
 def test_a_pipeline_and_the_small_files_that_a_run_makes_are_committed(ready: Repo) -> None:

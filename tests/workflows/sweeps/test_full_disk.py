@@ -70,7 +70,14 @@ def test_the_same_command_goes_on_when_there_is_room_again(
     # run, too: what cannot be recorded is said, and recorded later
     filler = fill(small_disk)
     failed = repo.xexp("run", "--", *TRAINING)
-    assert (failed.code == 128 and "No space left" in failed.err) or "full" in failed.err, failed
+    assert failed.code == 128 and "No space left on device: /" in failed.err, failed
     filler.unlink()
     repo.xexp("run", "-a", "-S", "lr=0.7", "--", *TRAINING).good()
     assert repo.tags == ["e0.1.0"]
+    filler = fill(small_disk)
+    for words in (("tag", "-a"), ("registry", "describe", "e0.1.0", "-m", "more")):
+        failed = repo.xexp(*words)
+        assert failed.code == 128 and f" {repo.path}/" in failed.err.splitlines()[-2], failed
+        assert "space" in failed.err.splitlines()[-1] or "make room" in failed.err, failed
+        assert "move it away" not in failed.err
+    filler.unlink()
