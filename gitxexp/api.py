@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from enum import Enum
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from gitxexp.common.errors import NoAnswer, UsageError, XexpError
 from gitxexp.experiments import Experiment, Experiments, PathLike
+from gitxexp.guarded import guarded
 from gitxexp.repository.repository import Project
 from gitxexp.repository.version import AnyVersion, Level, parse
 
@@ -77,6 +79,10 @@ if TYPE_CHECKING:
     from gitxexp.workflows.worktrees.remove import Removed
 
 
+_Kind = TypeVar("_Kind", bound=Enum)
+
+
+@guarded
 class Repository:
     """One repository. Every method raises :class:`gitxexp.XexpError` with a hint.
 
@@ -211,7 +217,7 @@ class Repository:
         values = {name.lstrip("+"): (value,) for name, value in given.items()}
         request = RunRequest(
             command=words_of(self._project, command, values, cwd), params=dict(given),
-            version=_version(version), level=Level(level) if level else None, name=name,
+            version=_version(version), level=_one_of(Level, level) if level else None, name=name,
             text=message, labels=tuple(labels), everything=include_modified, dirty=dirty, tag=tag,
             push=push, remote=remote, stamp=stamp, track=track, timeout=timeout, checks=checks, keep=keep,
         )  # fmt: skip
@@ -304,7 +310,7 @@ class Repository:
         from gitxexp.workflows.experiments.tag import tag, tag_and_push
 
         request = Request(
-            version=_version(version), level=Level(level) if level else None, name=name,
+            version=_version(version), level=_one_of(Level, level) if level else None, name=name,
             wanted=Wanted(run=run, best=best, params=dict(params or {}), metrics=dict(metrics or {})),
             text=message, labels=tuple(labels), everything=include_modified, commit=commit,
             stamp=stamp, drop_rows=drop_rows, track=track, bring_rows=bring_rows,
@@ -347,7 +353,7 @@ class Repository:
         from gitxexp.workflows.experiments.plan import Request, plan
 
         request = Request(
-            version=_version(version), level=Level(level) if level else None, name=name,
+            version=_version(version), level=_one_of(Level, level) if level else None, name=name,
             wanted=Wanted(run=run, best=best, params=dict(params or {}), metrics=dict(metrics or {})),
             text=message, labels=tuple(labels), everything=include_modified, commit=commit,
             stamp=stamp, drop_rows=drop_rows, track=track, bring_rows=bring_rows,
@@ -829,7 +835,7 @@ class Repository:
             called=version,
             paths=paths,
             out=None if out is None else Path(out),
-            strategy=Strategy(strategy),
+            strategy=_one_of(Strategy, strategy),
             force=force,
             verify=verify,
             remote=dvc_remote,
@@ -937,7 +943,7 @@ class Repository:
 
         options = MergeOptions(
             mode=Mode.MERGE, key=tuple(key), tables=tuple(tables), fill=fill,
-            on_conflict=OnConflict(on_conflict), renumber=renumber, rename=dict(rename or {}),
+            on_conflict=_one_of(OnConflict, on_conflict), renumber=renumber, rename=dict(rename or {}),
             stringify=tuple(stringify), allow_lossy=allow_lossy, memory=memory, in_place=in_place,
             count=count,
         )  # fmt: skip
@@ -990,7 +996,7 @@ class Repository:
 
         options = MergeOptions(
             mode=Mode.REBASE, key=tuple(key), tables=tuple(tables), fill=fill,
-            on_conflict=OnConflict(on_conflict), renumber=renumber, rename=dict(rename or {}),
+            on_conflict=_one_of(OnConflict, on_conflict), renumber=renumber, rename=dict(rename or {}),
             stringify=tuple(stringify), allow_lossy=allow_lossy, memory=memory, in_place=in_place,
             count=count,
         )  # fmt: skip
@@ -1070,8 +1076,8 @@ class Repository:
         from gitxexp.tables.plan import OnConflict
         from gitxexp.workflows.merge.conflicts import resolve
 
-        chosen = {number: OnConflict(taken) for number, taken in (rows or {}).items()}
-        every = OnConflict(side) if side else None
+        chosen = {number: _one_of(OnConflict, taken) for number, taken in (rows or {}).items()}
+        every = _one_of(OnConflict, side) if side else None
         return resolve(self._project, paths, every, chosen, wait=wait)
 
     def check(
@@ -1670,11 +1676,22 @@ def _pruning(
 ) -> PruneRules:
     from gitxexp.workflows.models.prune import GroupBy, PruneRules
 
-    return PruneRules(keep, metric, GroupBy(per) if per else None, older_than, unranked, slot)
+    return PruneRules(
+        keep, metric, _one_of(GroupBy, per) if per else None, older_than, unranked, slot
+    )
 
 
 def _version(text: str | None) -> AnyVersion | None:
     number = None if text is None else parse(text)
     if text is not None and number is None:
-        raise XexpError(f"'{text}' is not a version (like e0.3.0 or exp-NAME-v1)")
+        raise XexpError(f"'{text}' is not a version", "like e0.3.0 or exp-NAME-v1")
     return number
+
+
+def _one_of(kind: type[_Kind], value: str) -> _Kind:
+    """Return a member of an enumeration. Raises UsageError for another value."""
+    try:
+        return kind(value)
+    except ValueError:
+        names = ", ".join(str(each.value) for each in kind)
+        raise UsageError(f"{value!r} is not one of: {names}", "use one of them") from None

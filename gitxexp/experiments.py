@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, overload
 
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.common.sql import quote
+from gitxexp.guarded import guarded
 from gitxexp.repository.repository import Project
 from gitxexp.repository.version import AnyVersion
 
@@ -32,6 +33,7 @@ PathLike = Path | str
 _MOST = 60
 
 
+@guarded
 class Experiment:
     """One experiment, as its tag records it. Two are equal if they have the same tag object.
 
@@ -227,6 +229,7 @@ class Experiment:
         return Experiments(self._project, [self._tag])._repr_html_()
 
 
+@guarded
 class Experiments(Sequence[Experiment]):
     """An ordered sequence of experiments: prints as a table, in a notebook as HTML.
 

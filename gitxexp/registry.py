@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from gitxexp.guarded import guarded
 from gitxexp.repository.configuration import ExperimentConfig, write_file
 from gitxexp.repository.registry import Registry as RegistryFile
 from gitxexp.workflows.registry import configurations
 from gitxexp.workflows.registry.configurations import ImportedConfig, Known, ParamChange
 
 
+@guarded
 class Registry:
     """The registry in the file ``path``, made when something is registered.
 

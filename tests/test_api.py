@@ -333,6 +333,41 @@ def test_errors_are_ours(ready: Repo) -> None:
         gitxexp.open().tag("v1")
 
 
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "\udce9t\udce9", "x" * 5000, f"/{'y' * 300}/z"])
+def test_errors_of_names_that_no_system_has_are_ours(ready: Repo, name: str) -> None:
+    """Nothing is recorded of them: a name in the log that cannot be one stopped each later command."""
+    repo = gitxexp.open(ready.path)
+    repo.tag()
+    outside = ready.path.parent
+    for call in (
+        lambda: gitxexp.open(name),
+        lambda: repo.checkout("e0.1.0", path=name),
+        lambda: repo.worktree(name),
+        lambda: repo.add_candidate(name),
+        lambda: repo.export(out=f"{name}.json"),
+        lambda: repo.diff(name),
+        lambda: repo.get("results/experiments.db", out=f"{name}/{name}"),
+        lambda: repo.check(paths=[name]),
+        lambda: repo.free_cache(name),
+        lambda: repo.import_runs(name),
+        lambda: repo.cleanup(name),
+        lambda: repo.experiments()[0].get(name),
+        lambda: gitxexp.Registry(outside / name).list() or repo.get("nothing.txt"),
+    ):
+        try:
+            call()
+        except gitxexp.XexpError as error:
+            assert error.message
+    repo.label("e0.1.0", add=["later"])
+    assert not repo._project.half_done()
+
+
+def test_a_word_of_several_is_checked(ready: Repo) -> None:
+    repo = gitxexp.open(ready.path)
+    with pytest.raises(gitxexp.XexpError, match="'big' is not one of: major, minor, patch"):
+        repo.tag(level="big")  # type: ignore[arg-type]
+
+
 def test_context_describes_what_is_about_to_run(ready: Repo) -> None:
     before = gitxexp.context()
     assert before == {

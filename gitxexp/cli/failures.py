@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
-from pathlib import Path
 
-from gitxexp.common.errors import FATAL, GONE, XexpError, is_full, system_hint
-from gitxexp.common.text import not_utf8
+from gitxexp.common.errors import FATAL, XexpError
+from gitxexp.common.failures import of_system
 
 
 def unexpected(error: Exception) -> tuple[str, str | None, int]:
@@ -15,24 +13,11 @@ def unexpected(error: Exception) -> tuple[str, str | None, int]:
 
     Raises it again where ``XEXP_TRACEBACK`` is set and it is a mistake of this program.
     """
-    if isinstance(error, FileNotFoundError) and not error.filename and not _somewhere():
-        said = f"Unable to read current working directory: {error.strerror}"  # git's
-        return said, GONE, FATAL
-    if isinstance(error, OSError) and error.errno is not None:
-        name = error.filename or (is_full(error) and _full_folder())
-        return f"{error.strerror}{f': {name}' if name else ''}", system_hint(error), FATAL
-    if os.environ.get("XEXP_TRACEBACK"):
+    known = of_system(error)
+    if os.environ.get("XEXP_TRACEBACK") and not isinstance(error, OSError):
         raise error
-    if type(error).__name__ == "OperationalError" and type(error).__module__ == "sqlite3":
-        name = is_full(error) and _full_folder()
-        where = f" ({name})" if name else ""
-        return f"SQLite: {error}{where}", "is there space, and may .git/xexp be written?", FATAL
-    if isinstance(error, UnicodeEncodeError):  # a path's bytes, as Python has them
-        return (
-            f"'{not_utf8(error.object)}' is not UTF-8, which names in the registry and in DVC are",
-            "rename it",
-            FATAL,
-        )
+    if known is not None:
+        return known.message, known.hint, known.exit_code
     if isinstance(error, ImportError):
         return f"this installation is damaged: {error}", "install git-xexp again", FATAL
     return (
@@ -48,28 +33,3 @@ def words(error: Exception) -> tuple[str, str]:
         return "\n".join(error.lines), error.hint or ""
     message, hint, _ = unexpected(error)
     return message, hint or ""
-
-
-#: Bytes below which a file system counts as full.
-_LITTLE = 1 << 20
-
-
-def _full_folder() -> str | None:
-    """The first folder that commands write to whose file system has no space left."""
-    import shutil
-    import tempfile
-
-    folders = [os.curdir, os.environ.get("GIT_DIR", os.curdir), tempfile.gettempdir()]
-    for folder in folders:
-        with suppress(OSError):
-            if shutil.disk_usage(folder).free < _LITTLE:
-                return str(Path(folder).absolute())
-    return None
-
-
-def _somewhere() -> bool:
-    """Whether the current folder is still there."""
-    try:
-        return Path.cwd().is_dir()
-    except OSError:
-        return False
