@@ -23,8 +23,6 @@ MOST = 1_000_000
 #: What separates the fields of a headline.
 SEPARATOR = " | "
 
-Scalar = str | int | float | bool | list[Any]
-
 # Compiled on first use: a warm listing parses no tag.
 _SIGNATURE = r"^-----BEGIN (?:PGP|SSH|SIGNED)"
 _FIELD = r"([^\s=|]+)\s*=\s*(.*)"

@@ -126,7 +126,6 @@ def take_in(
     *,
     move: bool = False,
     link: bool = False,
-    durable: bool = False,
 ) -> Path:
     """Store the object ``oid`` in a cache, read-only as DVC does, from the bytes of ``source``.
 
@@ -144,7 +143,7 @@ def take_in(
     below = home.relative_to(cache).as_posix()
     with (
         paths.held(cache, below, create=True) as place,
-        atomic_write(place, mode=0o444, durable=durable) as temporary,
+        atomic_write(place, mode=0o444, durable=False) as temporary,
     ):
         if not (move and _moved(source, temporary)) and not (link and _linked(source, temporary)):
             import shutil  # late: with what it imports, 2 ms

@@ -145,9 +145,9 @@ def stamp(
         return record
 
 
-def restamp(path: Path, table: str, run_id: str, old: str, new: str, timeout: float = 10.0) -> int:
+def restamp(path: Path, table: str, run_id: str, old: str, new: str) -> int:
     """Replace version ``old`` by ``new`` in the run's rows; the number of rows. Its own inverse."""
-    with writing(path, timeout) as database:
+    with writing(path) as database:
         (found,) = tables_of(database, table)
         if not found.version_columns:
             return 0
@@ -160,15 +160,13 @@ def restamp(path: Path, table: str, run_id: str, old: str, new: str, timeout: fl
             return database.run(sql, [new, run_id, old])
 
 
-def unstamp(
-    record: StampRecord | Mapping[str, Any], path: Path | None = None, timeout: float = 10.0
-) -> Unstamped:
+def unstamp(record: StampRecord | Mapping[str, Any], path: Path | None = None) -> Unstamped:
     """Undo a stamp: empty the cells that still hold our value, drop columns that it added and
     nobody else uses. ``path`` says where the database is now, if it moved."""
     record = record if isinstance(record, StampRecord) else StampRecord.from_dict(record)
     if not record.changed:
         return Unstamped(0, (), ())
-    with writing(path or Path(record.path), timeout) as database:
+    with writing(path or Path(record.path)) as database:
         (table,) = tables_of(database, record.table)
         present = {name: w for name, w in record.filled.items() if name in table.columns}
         ours = [name for name in record.added if name in table.columns]

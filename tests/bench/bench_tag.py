@@ -29,7 +29,6 @@ from gitxexp.repository import tag_message
 from gitxexp.repository.registry import Registry, put
 
 LIMIT = 1.0
-SCRIPTS = Path(sys.executable).parent
 
 
 def run(folder: Path, *command: str) -> float:

@@ -190,13 +190,13 @@ def _valid(
 COPIED_BYTES = 100_000_000
 
 
-def with_small_copied(files: Sequence[CachedFile], limit: int | None = None) -> list[CachedFile]:
-    """Return the files, marking those of the smallest outputs as copies, up to ``limit`` bytes in
-    total (default: :data:`COPIED_BYTES`)."""
+def with_small_copied(files: Sequence[CachedFile]) -> list[CachedFile]:
+    """Return the files, marking those of the smallest outputs as copies, up to
+    :data:`COPIED_BYTES` in total."""
     sizes: Counter[str] = Counter()
     for file in files:
         sizes[file.output.path] += 0 if file.own else file.size
-    copied, left = set(), COPIED_BYTES if limit is None else limit
+    copied, left = set(), COPIED_BYTES
     for path, size in sorted(sizes.items(), key=lambda item: item[1]):
         left -= size
         if left < 0:

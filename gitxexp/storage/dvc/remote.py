@@ -396,13 +396,12 @@ def fetch_objects(
     return _receive(top, wants, remote, progress, open_remotes or OpenRemotes(), own=own)
 
 
-def send_file(root: Path, file: Path, md5: str, remote: str | None = None) -> None:
-    """Upload one file to a remote of the DVC project at ``root`` (default: its default remote), as
-    the object ``md5``.
+def send_file(root: Path, file: Path, md5: str) -> None:
+    """Upload one file to the default remote of the DVC project at ``root``, as the object ``md5``.
 
     Raises XexpError if there is no remote, or it cannot be reached or written to.
     """
-    name = _named(root, remote)
+    name = _default(root)
     action = f"push to remote {name!r}"
     with OpenRemotes().opened(today(root), name, legacy=False, action=action) as store:
         from dvc.fs import localfs
@@ -416,10 +415,10 @@ def send_file(root: Path, file: Path, md5: str, remote: str | None = None) -> No
             raise failures[0]
 
 
-def receive_file(root: Path, md5: str, target: Path, remote: str | None = None) -> None:
-    """Fetch the object ``md5`` into the file ``target``, bypassing the cache. Raises XexpError if
-    it is missing or corrupt."""
-    name = _named(root, remote)
+def receive_file(root: Path, md5: str, target: Path) -> None:
+    """Fetch the object ``md5`` from the default remote into the file ``target``, bypassing the
+    cache. Raises XexpError if it is missing or corrupt."""
+    name = _default(root)
     action = f"fetch from remote {name!r}"
     with OpenRemotes().opened(today(root), name, legacy=False, action=action) as store:
         odb = store.odb
@@ -429,8 +428,8 @@ def receive_file(root: Path, md5: str, target: Path, remote: str | None = None) 
         raise DvcError(f"remote {name!r} has a corrupt copy of {md5}")
 
 
-def _named(root: Path, remote: str | None) -> str:
-    name = remote_name(root, remote)
+def _default(root: Path) -> str:
+    name = remote_name(root)
     if name is None:
         raise DvcError("there is no DVC remote", "dvc remote add --default NAME URL")
     return name
@@ -612,15 +611,6 @@ def place_of(top: Path, output: Output) -> proofs.Place | None:
     if name is None or url is None:
         return None
     return proofs.Place(output.root, name, url, output.legacy)
-
-
-def on_local_remote(top: Path, output: Output, remote: str | None = None) -> bool | None:
-    """Return whether the output's own object is on its remote, without DVC and without reading
-    manifests; None if the remote is not a local directory (then only DVC can tell)."""
-    if not pushable(output):
-        return None
-    folder = local_remote_dir(top / output.root, remote, pointer=output.remote)
-    return is_object(object_path(folder, output.oid or "", output.legacy)) if folder else None
 
 
 def _by_remote(

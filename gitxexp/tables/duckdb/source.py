@@ -37,7 +37,6 @@ def open_source(
     path: Path,
     stringify: tuple[str, ...] = (),
     allow_lossy: bool = False,
-    only: tuple[str, ...] = (),
 ) -> Source:
     """Open ``path`` for reading; SQLite tables are loaded, others are read in place.
 
@@ -49,7 +48,7 @@ def open_source(
     if kind == "duckdb":
         return open_duckdb(session, path)
 
-    return open_sqlite(session, path, stringify, allow_lossy, only)
+    return open_sqlite(session, path, stringify, allow_lossy)
 
 
 def _parquet(session: Session, path: Path, allow_lossy: bool) -> Source:
@@ -259,7 +258,6 @@ def open_sqlite(
     path: Path,
     stringify: tuple[str, ...] = (),
     allow_lossy: bool = False,
-    only: tuple[str, ...] = (),
 ) -> Source:
     """Load the user tables of ``path`` from one consistent snapshot, which stays open.
 
@@ -268,12 +266,10 @@ def open_sqlite(
     """
     before = stamp(path)
     con, held = connect(path)
-    wanted = {name.lower() for name in only}
     try:
         tables = tuple(
             _load(session, con, name, ddl, {c.lower() for c in stringify}, allow_lossy)
             for name, ddl in user_tables(con)
-            if not wanted or name.lower() in wanted
         )
     except sqlite3.Error as error:
         raise sqlite_error(path, error) from None

@@ -157,11 +157,6 @@ def target_null(key: Key) -> str:
     return "(" + " OR ".join(f"t.{quote(c)} IS NULL" for c in key.columns) + ")"
 
 
-def target_not_null(key: Key) -> str:
-    """The target row has a whole key."""
-    return "(" + " AND ".join(f"t.{quote(c)} IS NOT NULL" for c in key.columns) + ")"
-
-
 def typed(column: Column) -> bool:
     """Whether equal values may be of two storage classes in this column (1 and 1.0)."""
     return column.affinity not in ("TEXT", "REAL")

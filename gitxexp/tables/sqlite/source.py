@@ -73,13 +73,13 @@ def _choose(path: Path, header: Header, private: Path) -> Source:
             return Source(path, header, sqlite.address(path, immutable=True), path, stamp, size)
         if _beside(path, "-shm").exists():
             return Source(path, header, sqlite.address(path), None, None, size)
-        return _private(path, header, private, "-wal")
+        return _private(path, private, "-wal")
     if _hot_journal(path):
-        return _private(path, header, private, "-journal")
+        return _private(path, private, "-journal")
     return Source(path, header, sqlite.address(path), path, None, size)
 
 
-def _private(path: Path, header: Header, private: Path, suffix: str) -> Source:
+def _private(path: Path, private: Path, suffix: str) -> Source:
     """Copy a database and what an interrupted writer left; SQLite recovers it when it is opened."""
     before = _stamp(path)
     copied = copy_file(path, Path(f"{private}.db"))

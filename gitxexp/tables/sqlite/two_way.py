@@ -130,7 +130,7 @@ def _compare(
         tally.identical += matched - added
         merge_in_turn(con, feed, key, differing, options, write)
     if matched < offered:
-        _place_strangers(con, everything, key, write)
+        _place_strangers(everything, key, write)
 
 
 def align_stamps(
@@ -373,7 +373,7 @@ def follow_renumbered(con: sqlite3.Connection, feed: Feed, write: Writer) -> Fee
     return stage(con, feed, f"SELECT {picks} {feed.source()} {feed.order()}", f"followed{number}")
 
 
-def _place_strangers(con: sqlite3.Connection, feed: Feed, key: Key, write: Writer) -> None:
+def _place_strangers(feed: Feed, key: Key, write: Writer) -> None:
     """Insert the remaining offered rows one by one, because another constraint refused them."""
     table = f"main.{quote(feed.target.name)}"
     lost = feed.source(f"NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {match(feed, key)})")

@@ -239,20 +239,11 @@ class Choice(NamedTuple):
 
 
 def choose_level(
-    before: Payload,
-    now: Payload,
-    since: str,
-    config: Config,
-    code: Iterable[str],
-    changed: Iterable[str] = (),
+    before: Payload, now: Payload, since: str, config: Config, code: Iterable[str]
 ) -> Choice:
-    """Return the level implied by the changes since ``before``.
-
-    ``code`` names the code files that changed; ``changed`` the outputs known to differ from
-    ``now.artifacts`` (their new hash is not known yet).
-    """
+    """Return the level implied by the changes since ``before``; ``code`` names the code files that
+    changed."""
     data = _different(data_outputs(before.artifacts, config), data_outputs(now.artifacts, config))
-    data += [p for p in changed if role(p, config) is Role.DATA and p not in data]
     if data:
         return Choice(Level.MAJOR, f"{_some(data)} changed since {since}")
     params = changed_params(before, now)

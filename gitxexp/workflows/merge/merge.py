@@ -181,7 +181,7 @@ def merge_inputs(
         if merged.conflicts:
             raise Conflicted(merged)
         models = work.add_candidates(running, given.models)
-        record = work.record(running, merged.artifacts, request)
+        record = work.record(running, merged.artifacts)
         commit, said = None, title(merged)
         if verb != str(request.mode):
             said = request.message or said
@@ -451,9 +451,7 @@ class _Merge:
             laid.append(path)
         return tuple(laid)
 
-    def record(
-        self, running: Running, artifacts: Sequence[MergedArtifact], request: MergeRequest
-    ) -> list[str]:
+    def record(self, running: Running, artifacts: Sequence[MergedArtifact]) -> list[str]:
         """Add a registry row for each changed target; return the files to commit."""
         changed = [a for a in artifacts if a.report.changed]
         if not changed or in_stage():

@@ -74,7 +74,7 @@ def add(
         if before is not None and before.there:
             _check_same(before, made)
         else:
-            changes.make_folder(project, running, (project.top / target).parent)
+            changes.make_folder(running, (project.top / target).parent)
             known = changes.file_facts(project, made, path)
             running.record(ModelAdded(str(project.top / target), known))
             source = _in_cache(project, made, path) if linked else path
@@ -129,7 +129,7 @@ def _add_to(
         if target in there:
             continue
         made = _candidate(store, contents, target, model.file)
-        changes.make_folder(project, running, (project.top / target).parent)
+        changes.make_folder(running, (project.top / target).parent)
         known = changes.file_facts(project, made, model.file)
         running.record(ModelAdded(str(project.top / target), known))
         link_or_copy(_in_cache(project, made, model.file), project.top / target)

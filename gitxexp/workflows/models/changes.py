@@ -31,7 +31,7 @@ def file_facts(project: Project, model: Model, path: Path | None = None) -> Know
     )
 
 
-def make_folder(project: Project, running: Running, folder: Path) -> None:
+def make_folder(running: Running, folder: Path) -> None:
     """Create a folder and its parents, recorded so that undo can remove empty ones."""
     missing = [folder, *folder.parents]
     for path in reversed([path for path in missing if not path.exists()]):

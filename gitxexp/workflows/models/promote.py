@@ -287,7 +287,7 @@ class _Promotion:
             promotion = self.promotion(plan.after.model.hash, last.hash_after if last else "")
         else:
             _require_file(plan)
-            changes.make_folder(project, running, (project.top / slot.production).parent)
+            changes.make_folder(running, (project.top / slot.production).parent)
             swap = self.bring()
             kept = self.replace(swap)
             touched = self.update_pointers(swap, kept)
@@ -379,7 +379,7 @@ class _Promotion:
             old=changes.file_facts(project, old) if old else None,
             kept=str(backup) if old else None,
         )
-        changes.make_folder(project, running, backup.parent)
+        changes.make_folder(running, backup.parent)
         running.record(step)
         if old:
             duplicate(place, backup)

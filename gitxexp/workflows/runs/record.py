@@ -134,9 +134,9 @@ _NAMES = tuple(one.name for one in fields(RunRecord))
 _TEXTS = tuple(one.name for one in fields(RunRecord) if one.type == "str")
 
 
-def new_id(now: float | None = None) -> str:
+def new_id() -> str:
     """The id of a new run: when it starts (UTC), and random digits, so that ids sort by time."""
-    start = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
+    start = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     return f"{start}-{os.urandom(3).hex()}"
 
 

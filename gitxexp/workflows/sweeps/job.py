@@ -217,7 +217,7 @@ def _left(job: Job, tree: Tree, done: Execution) -> Outcome:
         found = tree.differences()
         place = tree.place = tree.place or ProjectFolder(tree.top, job.config.folder)
         config = job.config._replace(pipelines=_declared(tree, found), place=place)
-        collected = _collected(tree, config, found, done)
+        collected = _collected(tree, config, found)
         kept = tuple(_keep(job, tree, config, found))
     except (XexpError, OSError, sqlite3.Error) as error:
         found, collected, kept = Differences(), Collected({}, {}), ()
@@ -272,7 +272,7 @@ def _tail(log: Path) -> str:
         return ""
 
 
-def _collected(tree: Tree, config: Config, found: Differences, done: Execution) -> Collected:
+def _collected(tree: Tree, config: Config, found: Differences) -> Collected:
     """Parameters and metrics of this run only: from the files and databases that it wrote."""
     written = set(found.written)
     measures = config.pipelines.read.declared.metrics if config.pipelines else ()

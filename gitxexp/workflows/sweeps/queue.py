@@ -74,7 +74,6 @@ class Result(StrEnum):
     DONE = "done"
     FAILED = "failed"
     TIMEOUT = "timeout"
-    STOPPED = "stopped"
     SKIPPED = "skipped"
 
 

@@ -79,7 +79,7 @@ def remove(
     with project.operation(verb, wait=wait) as running:
         tree = records.find(project, name, kind)
         check_removable(project, tree)
-        sites = _sites(project, tree)
+        sites = _sites(tree)
         removed = _take(project, running, tree)
         running.summary.append(tree.name)
     for site in sites:
@@ -188,7 +188,7 @@ def _branch_to_delete(project: Project, tree: Worktree) -> str | None:
     return tree.branch if tags else None
 
 
-def _sites(project: Project, tree: Worktree) -> Sequence[Path]:
+def _sites(tree: Worktree) -> Sequence[Path]:
     """DVC's site cache folders of the worktree."""
     if tree.note and tree.note.site:
         return [Path(site) for site in tree.note.site]

@@ -63,7 +63,7 @@ def merge_folder(
     report = MergeReport(tuple(work.tables), tuple(work.conflicts), notes=tuple(work.notes))
     if work.conflicts:
         return report, None
-    return replace(report, written=True), work.saved(ours, merged)
+    return replace(report, written=True), work.saved(merged)
 
 
 def entries(place: GitPlace, out: Output) -> dict[str, str]:
@@ -142,7 +142,7 @@ class _Work:
         ours = self.sides[1]
         return ours._replace(path=f"{ours.path}/{path}", hash=f"md5:{oid}", size=None, nfiles=None)
 
-    def saved(self, ours: Entries, merged: Entries) -> Data:
+    def saved(self, merged: Entries) -> Data:
         """The manifest as DVC writes it (dvc_data/hashfile/tree.py), stored; and the sizes."""
         listed = [{"md5": oid, "relpath": path} for path, oid in sorted(merged.items())]
         manifest = self.folder / "manifest"
