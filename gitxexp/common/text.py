@@ -20,6 +20,12 @@ def some(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + more
 
 
+def lines_of(names: Sequence[str]) -> str:
+    """The names, one on a line, and after ten the number of others."""
+    more = [f"and {len(names) - 10} more"] if len(names) > 10 else []
+    return "\n".join(f"  {line}" for line in [*names[:10], *more])
+
+
 def show_date(seconds: float) -> str:
     """Local time, ISO 8601 with the zone's offset."""
     text = time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(seconds))

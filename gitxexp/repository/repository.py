@@ -190,6 +190,10 @@ class Project:
         """Return ``path`` relative to the top of this work tree; None if outside."""
         return path.relative_to(self.top).as_posix() if path.is_relative_to(self.top) else None
 
+    def shown(self, path: Path) -> str:
+        """Return ``path`` from the top of this work tree; as it is if outside."""
+        return self.inside(path) or str(path)
+
     def typed(self, *paths: str) -> str:
         """Paths from the top as words of a command, for the folder where the user types it."""
         import shlex  # only for advice

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gitxexp.cli.render import console, markdown
-from gitxexp.cli.render.console import Column, rounded, size
+from gitxexp.cli.render.console import Column, or_dash, size
 from gitxexp.trackers import column_names
 from gitxexp.workflows.models.candidates import ListedModel, ModelList
 
@@ -36,7 +36,7 @@ def _columns(found: ModelList) -> list[Column]:
     for name in _metrics(found):
         values = [row.facts.metrics.get(name) for row in rows]
         marked = best if name in found.metrics.values() and len(rows) > 1 else frozenset()
-        cells = [shown(value) for value in values]
+        cells = [or_dash(value) for value in values]
         ranks = name in found.metrics.values()
         columns.append(Column(name, cells, right=True, marked=marked, optional=int(not ranks)))
     columns += [
@@ -64,11 +64,6 @@ def _where(row: ListedModel) -> str:
         there = f"remote, proved {console.ago(row.proved)}"
         return f"{places}, {there}" if row.places else there
     return f"{places}, remote?" if row.on_remote is None else places
-
-
-def shown(value: Any) -> str:
-    """A metric's value, rounded."""
-    return "-" if value is None else rounded(value)
 
 
 def _metrics(found: ModelList) -> list[str]:

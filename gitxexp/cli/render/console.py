@@ -103,6 +103,11 @@ def rounded(value: Any) -> str:
     return rounded_all([value])[0]
 
 
+def or_dash(value: Any) -> str:
+    """:func:`rounded` on one line; a dash where there is no value."""
+    return "-" if value is None else one_line(rounded(value))
+
+
 def rounded_all(values: Sequence[Any]) -> list[str]:
     """:func:`rounded` of each of many values."""
     from gitxexp.repository.tag_message import show_all  # a floor that ``-h`` waits not for

@@ -6,7 +6,17 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gitxexp.cli.render import markdown
-from gitxexp.cli.render.console import Column, ago, moment, one_line, paint, rounded, size, width
+from gitxexp.cli.render.console import (
+    Column,
+    ago,
+    moment,
+    one_line,
+    or_dash,
+    paint,
+    rounded,
+    size,
+    width,
+)
 from gitxexp.common import streams
 from gitxexp.common.text import counted, show_date
 from gitxexp.repository.registry import Change, Promotion
@@ -43,10 +53,6 @@ def short_hash(value: Any) -> str:
     return str(value).partition(":")[2][:8] if value else "-"
 
 
-def _value(value: Any) -> str:
-    return "-" if value is None else one_line(rounded(value))
-
-
 # -- show ----------------------------------------------------------------------------------------
 
 
@@ -61,11 +67,11 @@ def as_text(found: ExperimentDetails) -> list[str]:
         "",
         *section("tag", _facts(found)),
         *section(
-            "parameters", ((one_line(n), _value(v)) for n, v in experiment.payload.params.items())
+            "parameters", ((one_line(n), or_dash(v)) for n, v in experiment.payload.params.items())
         ),
         *section("metrics", (_metric(n, v, metrics.get(n)) for n, v in own.items())),
         *section(
-            "context", ((one_line(n), _value(v)) for n, v in experiment.payload.context.items())
+            "context", ((one_line(n), or_dash(v)) for n, v in experiment.payload.context.items())
         ),
         *section("artifacts", _artifact_rows(found.artifacts)),
         *section("promotions", map(_promotion, found.promotions)),
@@ -85,12 +91,12 @@ def as_markdown(found: ExperimentDetails) -> list[str]:
     artifacts = list(_artifact_rows(found.artifacts))
     tables: list[tuple[Cells, Iterable[Cells]]] = [
         (("tag", ""), _facts(found)),
-        (("parameter", "value"), ((name, _value(v)) for name, v in said.params.items())),
+        (("parameter", "value"), ((name, or_dash(v)) for name, v in said.params.items())),
         (
             ("metric", "value", *([f"since {before}"] if since else [])),
             (_markdown_metric(name, v, deltas.get(name)) for name, v in said.metrics.items()),
         ),
-        (("context", "value"), ((name, _value(v)) for name, v in said.context.items())),
+        (("context", "value"), ((name, or_dash(v)) for name, v in said.context.items())),
         (artifacts[0] if artifacts else (), artifacts[1:]),
         (("promoted", "as", "model", "by", "why"), map(_promotion, found.promotions)),
         (("noted later", "by", "what"), map(_noted, found.changes)),
@@ -116,8 +122,8 @@ def _markdown_tables(tables: Iterable[tuple[Cells, Iterable[Cells]]]) -> list[st
 
 def _markdown_metric(name: str, value: Any, delta: MetricChange | None) -> Cells:
     if delta is None or delta.delta is None:
-        return name, _value(value)
-    return name, _value(value), " ".join(filter(None, delta_cells(delta))) or "same"
+        return name, or_dash(value)
+    return name, or_dash(value), " ".join(filter(None, delta_cells(delta))) or "same"
 
 
 def _facts(found: ExperimentDetails) -> Iterable[Cells]:
@@ -147,8 +153,8 @@ def _facts(found: ExperimentDetails) -> Iterable[Cells]:
 
 def _metric(name: str, value: Any, delta: MetricChange | None) -> Cells:
     if delta is None or delta.delta is None:
-        return one_line(name), _value(value)
-    return one_line(name), _value(value), *delta_cells(delta)
+        return one_line(name), or_dash(value)
+    return one_line(name), or_dash(value), *delta_cells(delta)
 
 
 def _artifact_rows(found: Sequence[ArtifactPlaces]) -> Iterable[Cells]:
@@ -229,7 +235,7 @@ def comparison_markdown(found: Comparison) -> list[str]:
     tables: list[tuple[Cells, Iterable[Cells]]] = [
         (
             ("parameter", before, after),
-            ((c.name, _value(c.before), _value(c.after)) for c in found.params),
+            ((c.name, or_dash(c.before), or_dash(c.after)) for c in found.params),
         ),
         (("metric", before, after, "change"), map(_markdown_delta, found.metrics)),
         (("artifact", before, after), hashes),
@@ -248,7 +254,7 @@ def _markdown_file(file: CodeFileChange) -> Cells:
 
 
 def _markdown_delta(delta: MetricChange) -> Cells:
-    amounts = ("-" if v is None else rounded(v) for v in (delta.before, delta.after))
+    amounts = map(or_dash, (delta.before, delta.after))
     change = " ".join(streams.plain(cell) for cell in delta_cells(delta) if cell)
     return delta.name, *amounts, change or ("same" if delta.delta == 0 else "")
 
@@ -265,7 +271,7 @@ def _change_rows(found: Comparison) -> Iterable[Cells]:
 
 
 def _change(change: ValueChange) -> Cells:
-    return one_line(change.name), f"{_value(change.before)} → {_value(change.after)}"
+    return one_line(change.name), f"{or_dash(change.before)} → {or_dash(change.after)}"
 
 
 def _artifact_change(change: ValueChange) -> Cells:
@@ -276,9 +282,7 @@ def _artifact_change(change: ValueChange) -> Cells:
 
 
 def _delta(delta: MetricChange) -> Cells:
-    before, after = (
-        "-" if value is None else rounded(value) for value in (delta.before, delta.after)
-    )
+    before, after = map(or_dash, (delta.before, delta.after))
     if delta.delta == 0:
         return delta.name, before, "", "same"
     return delta.name, before, f"→ {after}", *delta_cells(delta)

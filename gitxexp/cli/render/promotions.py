@@ -8,8 +8,7 @@ from typing import Any
 
 from gitxexp.cli import hints
 from gitxexp.cli.render import console
-from gitxexp.cli.render.candidates import shown
-from gitxexp.cli.render.console import Column, paint, rounded, size
+from gitxexp.cli.render.console import Column, or_dash, paint, rounded, size
 from gitxexp.cli.render.details import section
 from gitxexp.repository.registry import Promotion
 from gitxexp.repository.repository import Project
@@ -78,16 +77,12 @@ def _name(facts: RunFacts, model: Model | None) -> str:
 
 
 def _delta(delta: MetricDelta) -> tuple[str, str, str, str, str]:
-    before, after = (_plain(value) for value in (delta.before, delta.after))
+    before, after = map(or_dash, (delta.before, delta.after))
     if not delta.delta:
         return delta.name, before, after, "", "same" if delta.delta == 0 else "?"
     sign = "+" if delta.delta > 0 else "-"
     verdict = paint("better", "green") if delta.better else paint("worse", "red")
     return delta.name, before, after, f"{sign}{rounded(abs(delta.delta))}", verdict
-
-
-def _plain(value: Any) -> str:
-    return "-" if value is None else rounded(value)
 
 
 def plan_object(plan: PromotePlan) -> dict[str, Any]:
@@ -163,4 +158,4 @@ def _why(promotion: Promotion, runs: Mapping[str, str | None]) -> str:
 def _measured(promotion: Promotion) -> str:
     if promotion.value is None:
         return "-"
-    return f"{promotion.metric}={shown(promotion.value)}"
+    return f"{promotion.metric}={or_dash(promotion.value)}"

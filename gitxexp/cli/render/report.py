@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gitxexp.cli.render import details, lists, markdown
-from gitxexp.cli.render.console import Column, rounded
+from gitxexp.cli.render.console import Column, or_dash, rounded
 from gitxexp.common.text import counted, some
 from gitxexp.workflows.explore.compare import Comparison, MetricChange
 from gitxexp.workflows.report.importance import LEAST_RUNS
@@ -62,7 +62,7 @@ def summary(found: Report) -> Iterator[Sentence]:
 
 def _changes(found: Report, since: Comparison, metric: str) -> str:
     """What the best experiment did, and whether the difference is more than chance."""
-    shown = [f"{c.name} {_value(c.before)} → {_value(c.after)}" for c in since.params]
+    shown = [f"{c.name} {or_dash(c.before)} → {or_dash(c.after)}" for c in since.params]
     shown += ["the code"] if since.files else []
     what = f"it changed {some(shown, 6)}" if shown else "it changed neither parameters nor code"
     delta = next((d for d in since.metrics if d.name == metric), None)
@@ -128,10 +128,6 @@ def _most_telling(found: Report, metric: str) -> Iterator[Sentence]:
         yield [
             f"No parameter explains more of {metric} than chance would; the first is {first.name}{what}"
         ]
-
-
-def _value(value: object) -> str:
-    return "-" if value is None else rounded(value)
 
 
 def _importance(found: Report) -> list[str]:

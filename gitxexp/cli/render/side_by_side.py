@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gitxexp.cli.render import markdown
-from gitxexp.cli.render.console import Column, one_line, rounded
+from gitxexp.cli.render.console import Column, one_line, or_dash, rounded
 from gitxexp.cli.render.details import delta_cells, section, short_hash, side, title
 from gitxexp.common import streams
 from gitxexp.workflows.explore.compare import (
@@ -64,15 +64,11 @@ _Row = tuple[Cells, frozenset[int]]
 def _tables(found: SideBySide, *, best: bool = True) -> dict[str, list[_Row]]:
     """The rows of each kind, the name first; ``best`` puts a star after the best value."""
     return {
-        "parameters": [_values(row, _value) for row in found.params],
+        "parameters": [_values(row, or_dash) for row in found.params],
         "metrics": [each for row in found.metrics for each in _metric(row, best=best)],
         "artifacts": [_values(row, short_hash) for row in found.artifacts],
         "code": [_file(row) for row in found.files],
     }
-
-
-def _value(value: Any) -> str:
-    return "-" if value is None else one_line(rounded(value))
 
 
 def _values(row: ValueRow, show: Callable[[Any], str]) -> _Row:
@@ -82,7 +78,7 @@ def _values(row: ValueRow, show: Callable[[Any], str]) -> _Row:
 def _metric(row: MetricRow, *, best: bool) -> list[_Row]:
     """Its values, and below them their intervals and the changes from the first, where there are any."""
     values = [
-        f"{_value(value)}{'*' if best and at in row.best else ''}"
+        f"{or_dash(value)}{'*' if best and at in row.best else ''}"
         for at, value in enumerate(row.values)
     ]
     rows = [([one_line(row.name), *values], row.best)]

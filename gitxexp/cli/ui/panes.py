@@ -113,8 +113,8 @@ def _beside(rows: Sequence[Row]) -> list[str]:
         for name in names:
             values = [table.get(name) for table in tables]
             if title == "metrics" or any(not same_value(value, values[0]) for value in values[1:]):
-                shown = ("-" if value is None else one_line(rounded(value)) for value in values)
-                cells.append((one_line(name), *(console.clip(text, _WIDEST) for text in shown)))
+                shown = (console.clip(console.or_dash(value), _WIDEST) for value in values)
+                cells.append((one_line(name), *shown))
         if cells:
             lines += details.section(title, [("", *map(name_of, rows)), *cells])
     return lines or ["nothing differs"]

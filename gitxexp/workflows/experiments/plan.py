@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, UsageError, XexpError
-from gitxexp.common.text import some
+from gitxexp.common.text import lines_of, some
 from gitxexp.common.values import is_ordered
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import config as settings
@@ -669,10 +669,8 @@ def _accepted(project: Project, changes: Changes, request: Request) -> tuple[str
         if not modified:
             return accepted
     if modified and not request.everything:
-        names = "\n".join(f"  {path}" for path in modified[:10])
-        more = f"\n  and {len(modified) - 10} more" if len(modified) > 10 else ""
         raise XexpError(
-            f"tracked files are modified, so no commit holds what ran:\n{names}{more}",
+            f"tracked files are modified, so no commit holds what ran:\n{lines_of(modified)}",
             "include them: git xexp tag -a, or commit or restore them first",
         )
     if modified:

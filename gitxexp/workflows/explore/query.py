@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitxexp.common.errors import XexpError, suggestion
@@ -199,7 +199,7 @@ def _runs(project: Project, known: Sequence[Experiment], newest: int | None = No
     by_version = {e.name: e for e in known}
     runs = []
     seen = set()
-    relative = cache(partial(_relative, project))
+    relative = cache(project.shown)
     for run in collect.all_runs(project.top, project.config, newest):
         own = by_run.get(run.id, [])
         if len(own) > 1:  # keep each run's own: the rows belong to several
@@ -278,11 +278,6 @@ def _recorded(one: RunRecord, experiment: Experiment | None) -> Row:
         **_of_record(one),
     }
     return Row(one.params, one.metrics, experiment, fields)
-
-
-def _relative(project: Project, path: Any) -> str:
-    inside = path.is_relative_to(project.top)
-    return path.relative_to(project.top).as_posix() if inside else str(path)
 
 
 # -- order ---------------------------------------------------------------------------------------

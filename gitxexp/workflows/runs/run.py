@@ -20,7 +20,7 @@ from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, UsageError, XexpError, require_utf8
 from gitxexp.common.files import naming
 from gitxexp.common.notes import stays
-from gitxexp.common.text import counted, some
+from gitxexp.common.text import counted, lines_of, some
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import prefetch
 from gitxexp.repository.commit import Changes
@@ -290,10 +290,8 @@ def _refuse_uncommitted(
         )
     modified = uncommitted.modified(project, changes)
     if modified and not request.everything:
-        names = "\n".join(f"  {path}" for path in modified[:10])
-        more = f"\n  and {len(modified) - 10} more" if len(modified) > 10 else ""
         raise XexpError(
-            f"tracked files are modified, so no commit holds what would run:\n{names}{more}",
+            f"tracked files are modified, so no commit holds what would run:\n{lines_of(modified)}",
             "commit them first: git xexp run -a; or run them as they are, without a tag: --dirty",
         )
 

@@ -95,15 +95,11 @@ class Catalog:
         if self.project.places.top is None:
             return []
         every = stores.databases(self.project.top, self.project.config)
-        found = [_Database(self._path(file), file) for file in every]
+        found = [_Database(self.project.shown(file), file) for file in every]
         unread = [each.path for each in found if database_kind(each.file) is None]
         for path in unread:
             note(f"not a database: {path}; if it is a pointer: dvc checkout, or git lfs pull")
         return [each for each in found if each.path not in unread]
-
-    def _path(self, file: Path) -> str:
-        inside = file.is_relative_to(self.project.top)
-        return file.relative_to(self.project.top).as_posix() if inside else str(file)
 
     def tables(self, file: Path) -> dict[str, dict[str, str]]:
         """Each table of a database, with the type that each column is declared as."""

@@ -152,7 +152,7 @@ def runs(project: Project) -> Records:
                 "started": _microseconds(run.started), "ended": _microseconds(run.ended),
                 "params": _json(run.params),
                 "metrics": _json(run.metrics), "table": run.table or None, "rows": run.rows,
-                "results": _below(project, run.database),
+                "results": project.shown(run.database),
             }  # fmt: skip
             rows.append([facts.get(name) for name in _RUN])
     return Records(_RUN, rows, _RUN_TIMES)
@@ -174,11 +174,6 @@ def _run_cell(record: Mapping[str, Any], name: str) -> Any:
     if isinstance(value, list | dict):
         return _json(value)
     return None if value == "" else value
-
-
-def _below(project: Project, path: Any) -> str:
-    inside = path.is_relative_to(project.top)
-    return path.relative_to(project.top).as_posix() if inside else str(path)
 
 
 def _microseconds(value: Any) -> int | None:

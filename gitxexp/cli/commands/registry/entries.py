@@ -131,7 +131,7 @@ def compare(before: str, after: str, db: Path | None, as_json: bool) -> None:
     if not rows:
         console.out("nothing differs")
         return
-    said = [["-" if value is None else console.rounded(value) for value in row] for row in rows]
+    said = [[console.or_dash(value) for value in row] for row in rows]
     columns = zip(*said, strict=True)
     heads = ("name", one.name, other.name)
     console.page(
