@@ -431,7 +431,16 @@ def check_prefix(prefix: str) -> None:
         raise UsageError(f"'{prefix}' is not a prefix of versions", "name one like ranker/")
 
 
+#: The names in ``[tag] commit_message``.
+MESSAGE_NAMES = ("version", "headline")
+
+
 def _one_of(name: str, value: Any, where: str) -> Any:
+    if name == "tag_commit_message":
+        unknown = {*re.findall(r"\{\w*\}", value)} - {f"{{{known}}}" for known in MESSAGE_NAMES}
+        for each in sorted(unknown):
+            known = " and ".join(f"{{{one}}}" for one in MESSAGE_NAMES)
+            raise XexpError(f"{where}: '{each}' is not a name that it knows", f"use {known}")
     words = _WORDS.get(name)
     if not words:
         return value

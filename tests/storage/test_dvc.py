@@ -144,7 +144,7 @@ def test_a_glance_leaves_many_files_alone(big: Repo, cache: Path, monkeypatch) -
     big.write("data/train.csv", "other")
 
     def glance() -> tuple[str, ...]:
-        return changes.standing(big.path, outputs_in(big.path), cache).changed
+        return changes.standing(big.path, outputs_in(big.path), cache, Git(big.path)).changed
 
     assert set(glance()) == {"data/raw", "data/train.csv"}
     monkeypatch.setattr(changes, "FILES", 29)

@@ -186,6 +186,7 @@ def test_a_current_folder_that_is_gone(ready: Repo) -> None:
         ("merge.strategy", "octopus", "use merge, rebase, keep"),
         ("merge.data.strategy", "x", "use merge, rebase, keep"),
         ("tag.push", "perhaps", "git config xexp.tag.push true"),
+        ("tag.commit-message", "{scope}", "use {version} and {headline}"),
     ],
 )
 def test_a_wrong_setting_is_named(ready: Repo, key: str, value: str, hint: str) -> None:

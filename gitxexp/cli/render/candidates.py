@@ -51,9 +51,7 @@ def _columns(found: ModelList) -> list[Column]:
 
 def _role(row: ListedModel) -> str:
     role = "production" if row.model.production else "candidate"
-    return (
-        role if row.model.state in ("tracked", "not checked out") else f"{role}, {row.model.state}"
-    )
+    return role if row.state in ("tracked", "not checked out") else f"{role}, {row.state}"
 
 
 def _where(row: ListedModel) -> str:
@@ -93,7 +91,7 @@ def _object(row: ListedModel, metric: str | None) -> dict[str, Any]:
         "size": model.size,
         "hash": model.hash,
         "recorded": model.recorded,
-        "state": model.state,
+        "state": row.state,
         "workspace": model.there,
         "cache": row.cached,
         "remote": row.on_remote,

@@ -17,6 +17,7 @@ from gitxexp.storage.dvc.pointer_file import listed_hash
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.standing import Standing
 from gitxexp.storage.dvc.stat_cache import Key, StatCache, key_of, now_ns
+from gitxexp.storage.git import Git
 from gitxexp.storage.objects import (
     Progress,
     digest_of,
@@ -282,8 +283,9 @@ BUDGET = 8 << 20
 FILES = 10_000
 
 
-def standing(top: Path, outputs: Iterable[Output], cache: Path) -> Standing:
-    """Return the state of all DVC outputs of the work tree at ``top``.
+def standing(top: Path, outputs: Iterable[Output], cache: Path, git: Git) -> Standing:
+    """Return the state of all DVC outputs of the work tree at ``top``. ``git`` is asked only about one
+    that differs and is older than its pointer.
 
     Uncertain cases (a large file that was touched but has the same size, or a directory of very
     many files) count as unchanged.
@@ -300,14 +302,22 @@ def standing(top: Path, outputs: Iterable[Output], cache: Path) -> Standing:
     stored = {out.root: cache_dirs(top / out.root) for out in (c.output for c in found)}
     places: dict[str, list[str]] = {"changed": [], "stale": [], "missing": []}
     for output, kind, actual in found:
-        oid = actual.partition(":")[2] if actual else ""
-        kept = _has(stored[output.root], oid or None, output) and not is_written_since(top, output)
-        word = "missing" if kind is Kind.MISSING else "stale" if kept else "changed"
+        is_old = kind is not Kind.MISSING and is_stale(git, top, output._replace(hash=actual))
+        word = "missing" if kind is Kind.MISSING else "stale" if is_old else "changed"
         places[word].append(output.path)
     changed, stale, missing = (tuple(paths) for paths in places.values())
     away = [c.output for c in found if c.output.path not in places["changed"]]
     remote = sum(not _has(stored[out.root], out.oid, out) for out in away)
     return Standing(changed, stale, missing, len(mine), remote)
+
+
+def is_stale(git: Git, top: Path, out: Output) -> bool:
+    """Whether a changed output, with its current hash, is as another commit has it: it was not written
+    since git wrote its pointer, and the pointer of some commit names its bytes."""
+    if out.oid is None or is_written_since(top, out):
+        return False
+    where = ("--", f":(top,literal){out.pointer}")
+    return bool(git.lines("log", "--all", "-1", "--format=%h", f"-S{out.oid}", *where))
 
 
 def is_written_since(top: Path, out: Output) -> bool:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 class Standing(NamedTuple):
     """Outputs that differ from their pointers, by path.
 
-    ``stale``: present, but as of another commit, and in the cache, so ``dvc checkout`` loses
-    nothing. git leaves this state behind, because it updates pointers and not data.
+    ``stale``: present, but as another commit has it. git leaves this state behind, because it updates
+    pointers and not data.
     """
 
     changed: tuple[str, ...] = ()

@@ -145,7 +145,7 @@ class Context:
         """Outputs that differ from their pointers."""
         if not self.outputs:
             return Standing()
-        return standing(self.project.top, self.outputs, self.project.stat_cache)
+        return standing(self.project.top, self.outputs, self.project.stat_cache, self.project.git)
 
     @cached_property
     def merges(self) -> MergeCheck | None:

@@ -20,7 +20,7 @@ from gitxexp.common.text import counted, some
 from gitxexp.repository import commit
 from gitxexp.repository.repository import Project, Running
 from gitxexp.storage.dvc import pointers
-from gitxexp.storage.dvc.changes import Change, Kind, is_written_since, status
+from gitxexp.storage.dvc.changes import Change, Kind, is_stale, status
 from gitxexp.storage.dvc.places import has_dvc
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.trackers.runs import run_rows
@@ -74,7 +74,7 @@ def _now(change: Change) -> Output:
 
 def refuse_stale(project: Project, outputs: Outputs) -> None:
     """Raise NoAnswer naming the changed outputs that belong to another commit, if any."""
-    stale = [output for output in outputs.changed if _is_stale(project, output)]
+    stale = [output for output in outputs.changed if is_stale(project.git, project.top, output)]
     if not stale:
         return
     targets = project.typed(*dict.fromkeys(_target(output) for output in stale))
@@ -87,19 +87,6 @@ def refuse_stale(project: Project, outputs: Outputs) -> None:
 
 def _target(output: Output) -> str:
     return output.path if output.stage else output.pointer
-
-
-def _is_stale(project: Project, output: Output) -> bool:
-    """Whether the pointer is newer than the file, whose bytes belong to some commit.
-
-    git writes a pointer when it updates it; anything a training wrote since is newer.
-    """
-    if output.oid is None:
-        return False
-    if is_written_since(project.top, output):
-        return False
-    where = ("--", f":(top,literal){output.pointer}")
-    return bool(project.git.lines("log", "--all", "-1", "--format=%h", f"-S{output.oid}", *where))
 
 
 # -- rows that the last commit has ---------------------------------------------------------------

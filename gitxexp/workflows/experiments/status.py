@@ -157,8 +157,8 @@ def _outputs(project: Project) -> tuple[Standing, int]:
         return Standing(), 0
     others = [out for out in outputs if _is_of_another(project, top, out.path)]
     mine = [out for out in outputs if out not in others] if others else outputs
-    elsewhere = standing(top, others, project.stat_cache)
-    return standing(top, mine, project.stat_cache), sum(map(len, elsewhere[:3]))
+    elsewhere = standing(top, others, project.stat_cache, project.git)
+    return standing(top, mine, project.stat_cache, project.git), sum(map(len, elsewhere[:3]))
 
 
 def _is_of_another(project: Project, top: Path, path: str) -> bool:

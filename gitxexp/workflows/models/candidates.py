@@ -34,6 +34,12 @@ class ListedModel(NamedTuple):
     on_remote: bool | None
     tag: str | None  #: the newest tag with its content
     proved: float | None = None
+    in_git: bool = False  #: git itself, or Git LFS, tracks the file
+
+    @property
+    def state(self) -> str:
+        """The state of the model, or "in git"."""
+        return "in git" if self.in_git else self.model.state
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -75,7 +81,17 @@ def list_models(
         metrics[one.name] = metric or run_facts.primary_metric(project, facts)
         rows += _rows(context, facts, metrics[one.name], ask_remote)
         notes += slot_notes(context.contents)
+    rows = _in_git(project, rows)
     return ModelList(tuple(rows), metrics, (*notes, *runs.notes))
+
+
+def _in_git(project: Project, rows: list[ListedModel]) -> list[ListedModel]:
+    """Mark the models that git itself tracks, of those that DVC does not."""
+    loose = [row.model.path for row in rows if row.model.state == "untracked"]
+    if not loose:
+        return rows
+    held = set(project.at_top.fields("--literal-pathspecs", "ls-files", "-z", "--", *loose))
+    return [row._replace(in_git=row.model.path in held) for row in rows]
 
 
 def slot_notes(contents: SlotContents) -> Iterable[str]:

@@ -145,6 +145,20 @@ def test_outputs_of_an_older_commit_are_no_change(swept: Repo) -> None:
     swept.xexp("tag", "--revert-outputs", "--drop-rows", "--allow-mismatch").good()
 
 
+def test_a_model_that_no_commit_has_is_of_no_other_commit(swept: Repo) -> None:
+    """The status page took one for old that the cache had, as a candidate or a run's kept file."""
+    model = "models/production/model.bin"
+    swept.write(model, "weights of nobody")
+    swept.dvc("add", "-q", model)
+    swept.git("checkout", "-q", f"{model}.dvc")  # the cache has it, and the pointer is newer
+    assert swept.xexp("--json").good().json()["outputs"]["changed"] == [model]
+    train(swept, "second", 0.3, 0.9)
+    swept.xexp("tag", "--all").good()
+    swept.git("checkout", "-q", "e0.1.0")
+    found = swept.xexp("--json").good().json()["outputs"]
+    assert model in found["stale"] and model not in found["changed"]
+
+
 def test_the_same_bytes_made_again_are_a_change(swept: Repo) -> None:
     """Deterministic training that comes back to an earlier configuration."""
     train(swept, "second", 0.3, 0.9)

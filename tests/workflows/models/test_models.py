@@ -152,6 +152,17 @@ def test_list_says_what_was_changed_by_hand_or_never_tracked(ready: Repo) -> Non
     assert "run-lr-0.1_model.bin differs from its pointer: it was changed by hand" in done.err
 
 
+def test_list_says_of_a_model_that_git_itself_holds_that_it_is_in_git(dvc_repo: Repo) -> None:
+    dvc_repo.git("config", "xexp.models.production", "models/[a] b.bin")
+    dvc_repo.write("models/[a] b.bin", b"weights")
+    (row,) = dvc_repo.xexp("candidates", "--json").good().json()
+    assert row["state"] == "untracked"
+    dvc_repo.commit("model")
+    (row,) = dvc_repo.xexp("candidates", "--json").good().json()
+    assert row["state"] == "in git"
+    assert "production, in git" in dvc_repo.xexp("candidates").good().out
+
+
 def test_list_null_and_text_metrics_are_never_best(ready: Repo) -> None:
     set_metric(ready, "run-lr-0.1", "f1", None)
     set_metric(ready, "run-lr-0.01", "f1", "n/a")
