@@ -429,10 +429,23 @@ def _with_generated(
             if session.value(f"SELECT count({quote(column)}) FROM {table.relation}"):
                 raise stored_elsewhere(name, known, label)
             del columns[column]
-        columns |= {c: t for c, t in table.generated.items() if fold(c) not in computed}
-        return label, replace(table, columns=columns)
+        more = {c: t for c, t in table.generated.items() if fold(c) not in computed}
+        if more and table.kind == "duckdb":
+            table = _with_values(session, table, list(more))
+        return label, replace(table, columns=columns | more)
 
     return shown(ours, True) if ours else None, [shown(item, False) for item in others]
+
+
+def _with_values(session: Session, table: Table, columns: Sequence[str]) -> Table:
+    """The table with the values of computed columns, by the macros of its own file."""
+    names = ", ".join(map(quote, (*table.columns, *columns)))
+    held = session.name("computed")
+    with session.within(table.relation.split(".")[0]):
+        session.rows(
+            f"CREATE TEMP TABLE {held} AS SELECT {names}, {table.row} AS {ROW} FROM {table.relation}"
+        )
+    return replace(table, relation=held, row=ROW)
 
 
 def _side(

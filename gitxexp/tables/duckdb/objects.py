@@ -12,18 +12,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.sql import literal, quote
 from gitxexp.tables.duckdb.align import enum_of
-from gitxexp.tables.duckdb.session import Session, Source
+from gitxexp.tables.duckdb.declaration import declaration
+from gitxexp.tables.duckdb.session import Session, Source, Table
 from gitxexp.tables.rules import carried
 
 _NAME = r'(?:"(?:[^"]|"")*"|[^\s(.";]+)'
-_CREATE = re.compile(
-    rf"CREATE\s+(?:UNIQUE\s+)?(SCHEMA|SEQUENCE|TYPE|MACRO|VIEW|INDEX)\s+({_NAME}(?:\.{_NAME})?)"
-)
+_CREATE = re.compile(rf"CREATE\s+(SCHEMA|SEQUENCE|TYPE|MACRO|VIEW)\s+({_NAME}(?:\.{_NAME})?)")
 _ON = re.compile(rf"^CREATE (?:UNIQUE )?INDEX {_NAME} ON ({_NAME}\.){_NAME}")
 _START = re.compile(r"(?<=\bSTART )-?\d+")
 
@@ -123,7 +123,7 @@ def incoming(
                 line = f"{name} differs in {source.path}: {here}"
                 (kept if item.kind == "COMMENT" else lost).append(line)
     if ours is not None and ours.kind == "duckdb":
-        lost += _constraints(session, ours, sources, base)
+        lost += _constraints(ours, sources, base)
     lost += _generated(session, ours, sources, base)
     first, second = (
         tuple(sorted(found.values(), key=lambda o: _ORDER.index(o.kind)))
@@ -148,20 +148,13 @@ def _with_values_of(held: Object, other: Object) -> Object | None:
     return replace(held, sql=f"CREATE TYPE {held.name} AS {both};") if both else None
 
 
-def _constraints(
-    session: Session, ours: Source, sources: Sequence[Source], base: Source | None
-) -> list[str]:
+def _constraints(ours: Source, sources: Sequence[Source], base: Source | None) -> list[str]:
     """Constraints on our tables that only a source declares: DuckDB cannot add them to a table."""
-    mine, was = _declared(session, ours), _declared(session, base) if base else {}
-    columns: dict[tuple[str, str], set[str]] = {}
-    for schema, table, column in session.rows(
-        "SELECT schema_name, table_name, column_name FROM duckdb_columns() WHERE database_name = $1",
-        [ours.alias],
-    ):
-        columns.setdefault((schema, table), set()).add(column)
+    mine, was = _declared(ours), _declared(base) if base else {}
+    columns = {(t.schema, t.short): {*t.columns, *t.generated} for t in ours.tables}
     lost = []
     for source in sources:
-        for key, names in _declared(session, source).items():
+        for key, names in _declared(source).items():
             there = columns.get(key[:2])
             if there is not None and there.issuperset(names) and key not in mine and key not in was:
                 schema, table, what = key
@@ -208,19 +201,14 @@ def _expressions(session: Session, source: Source) -> dict[tuple[str, str], str]
     return found
 
 
-def _declared(session: Session, source: Source) -> dict[tuple[str, str, str], list[str]]:
+def _declared(source: Source) -> dict[tuple[str, str, str], Sequence[str]]:
     """(schema, table, constraint) → its columns."""
-    if source.kind != "duckdb":
-        return {}
-    rows = session.rows(
-        "SELECT schema_name, table_name, constraint_text, constraint_column_names "
-        "FROM duckdb_constraints() WHERE database_name = $1",
-        [source.alias],
-    )
-    return {
-        (schema, table, text if "(" in text else f"{text} on {', '.join(names)}"): names
-        for schema, table, text, names in rows
-    }
+    found: dict[tuple[str, str, str], Sequence[str]] = {}
+    for table in source.tables if source.kind == "duckdb" else ():
+        for each in declaration(table.ddl).constraints:
+            what = each.text if "(" in each.text else f"{each.text} on {', '.join(each.columns)}"
+            found[table.schema, table.short, what] = each.columns
+    return found
 
 
 def replace_objects(session: Session, alias: str, objects: Iterable[Object]) -> list[str]:
@@ -236,9 +224,8 @@ def replace_objects(session: Session, alias: str, objects: Iterable[Object]) -> 
         if item.kind == "INDEX":
             schema = _index_schema(item) or "main."
             session.rows(f"DROP INDEX IF EXISTS {alias}.{schema}{item.name}")
-        session.rows(f"USE {alias}")
-        session.rows(re.sub(r"^CREATE (MACRO|VIEW)\b", r"CREATE OR REPLACE \1", item.sql))
-        session.rows("USE memory")
+        with session.within(alias):
+            session.rows(re.sub(r"^CREATE (MACRO|VIEW)\b", r"CREATE OR REPLACE \1", item.sql))
     return stay
 
 
@@ -250,17 +237,25 @@ def create(session: Session, alias: str, objects: Iterable[Object]) -> dict[Obje
     failed: dict[Object, str] = dict.fromkeys(objects, "")
     while failed:
         before = len(failed)
-        session.rows(f"USE {alias}")
-        for item in list(failed):
-            try:
-                session.rows(item.sql)
-                del failed[item]
-            except XexpError as error:
-                failed[item] = error.message
-        session.rows("USE memory")
+        with session.within(alias):  # anew: the last turn may have made schemas
+            for item in list(failed):
+                try:
+                    session.rows(item.sql)
+                    del failed[item]
+                except XexpError as error:
+                    failed[item] = error.message
         if len(failed) == before:
             break
     return failed
+
+
+def beside_table(session: Session, alias: str, table: Table) -> list[Object]:
+    """The indexes of one table, and the comments on it, on its columns and on those."""
+    indexes = _indexes(session, alias, table)
+    full = f"{quote(table.schema)}.{quote(table.short)}"
+    names = [f"on table {full}", *(f"on index {quote(table.schema)}.{i.name}" for i in indexes)]
+    names += [f"on column {full}.{quote(c)}" for c in (*table.columns, *table.generated)]
+    return [*indexes, *(item for item in _comments(session, alias) if item.name in names)]
 
 
 def advance(session: Session, alias: str, sources: Sequence[Source]) -> None:
@@ -319,19 +314,50 @@ def _created(session: Session, alias: str) -> list[Object]:
     shape, folder = session.name("shape"), session.scratch / session.name("export")
     session.rows(f"ATTACH ':memory:' AS {shape}")
     try:
-        session.rows(f"USE {alias}")  # where defaults and constraints find the macros they call
-        session.rows(f"COPY FROM DATABASE {alias} TO {shape} (SCHEMA)")
-        session.rows(f"USE {shape}")
-        session.rows(f"EXPORT DATABASE {literal(str(folder))}")
+        with session.within(alias):  # where what tables declare finds the macros that it calls
+            session.rows(f"COPY FROM DATABASE {alias} TO {shape} (SCHEMA)")
+        _drop_tables(session, shape)
+        with session.within(shape):
+            session.rows(f"EXPORT DATABASE {literal(str(folder))}")
     finally:
-        session.rows("USE memory")
         session.rows(f"DETACH {shape}")
     found = []
     for statement in session.statements((folder / "schema.sql").read_text("utf-8")):
         match = _CREATE.match(statement.strip())
         if match:
             found.append(Object(match[1], match[2], statement.strip()))
-    return found
+    return [*found, *_indexes(session, alias)]
+
+
+def _drop_tables(session: Session, alias: str) -> None:
+    """Drop all tables, those last to which others refer: DuckDB exports none that refers to itself."""
+    left = session.rows(
+        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = $1", [alias]
+    )
+    while left:
+        before, refused = len(left), list[tuple[Any, ...]]()
+        for schema, name in left:
+            try:
+                session.rows(f"DROP TABLE {alias}.{quote(schema)}.{quote(name)}")
+            except XexpError:
+                refused.append((schema, name))
+        left = refused
+        if len(left) == before:
+            break
+
+
+def _indexes(session: Session, alias: str, table: Table | None = None) -> list[Object]:
+    """The indexes that were created, of one table or of all."""
+    rows = session.rows(
+        "SELECT schema_name, table_name, index_name, sql FROM duckdb_indexes() "
+        "WHERE database_name = $1 AND sql IS NOT NULL",
+        [alias],
+    )
+    return [
+        Object("INDEX", quote(index), sql)
+        for schema, name, index, sql in rows
+        if table is None or (schema, name) == (table.schema, table.short)
+    ]
 
 
 def _comments(session: Session, alias: str) -> list[Object]:

@@ -104,6 +104,24 @@ class Session:
         """Column name to type of a FROM clause or a parenthesised query, in order."""
         return {row[0]: row[1] for row in self.rows(f"DESCRIBE SELECT * FROM {relation}")}
 
+    @contextlib.contextmanager
+    def within(self, alias: str) -> Iterator[None]:
+        """Let statements find the types, macros and sequences of one file, in whatever schema they are.
+
+        They hide functions of DuckDB's own that have their names, so such a statement should call none.
+        """
+        schemas = self.rows(
+            "SELECT schema_name FROM duckdb_schemas() WHERE database_name = $1 AND NOT internal "
+            "ORDER BY schema_name <> 'main', oid",
+            [alias],
+        )
+        path = ",".join(f"{quote(alias)}.{quote(name)}" for (name,) in [("main",), *schemas])
+        self.rows(f"SET search_path = {literal(path)}")
+        try:
+            yield
+        finally:
+            self.rows("USE memory")
+
     def name(self, prefix: str) -> str:
         """A name not yet used in this session."""
         return f"xexp_{prefix}_{next(self._numbers)}"
@@ -349,6 +367,12 @@ class Table:
     ddl: str = ""  #: its CREATE TABLE, for a database
     schema: str = "main"
     generated: Mapping[str, str] = field(default_factory=dict)  #: further columns, computed ones
+
+    @property
+    def short(self) -> str:
+        """The name of a DuckDB table without its schema."""
+        name = self.name or ""
+        return name if self.schema == "main" else name[len(self.schema) + 1 :]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import kind_of, wal_of
 from gitxexp.common.sql import literal, quote
+from gitxexp.tables.duckdb.declaration import declaration
 from gitxexp.tables.duckdb.session import (
     EMPTY,
     Session,
@@ -186,18 +187,25 @@ def open_duckdb(session: Session, path: Path, read_only: bool = True) -> Source:
 
 def _duck_tables(session: Session, alias: str) -> list[Table]:
     found = []
+    every: dict[tuple[str, str], dict[str, str]] = {}  # DESCRIBE would bind what macros compute
+    for schema, name, column, kind in session.rows(
+        "SELECT schema_name, table_name, column_name, data_type FROM duckdb_columns() "
+        "WHERE database_name = $1 ORDER BY column_index",
+        [alias],
+    ):
+        every.setdefault((schema, name), {})[column] = kind
     for schema, name, ddl in session.rows(
         "SELECT schema_name, table_name, sql FROM duckdb_tables() "
         "WHERE database_name = $1 AND NOT internal ORDER BY table_oid",
         [alias],
     ):
         relation = f"{alias}.{quote(schema)}.{quote(name)}"
-        columns = session.describe(relation)
+        columns = every[schema, name]
         if "rowid" in {column.lower() for column in columns}:
             raise XexpError(f"table {name} has a column called rowid, which DuckDB needs itself")
-        computed = generated_columns(ddl)
+        computed = declaration(ddl).generated
         stored = {c: t for c, t in columns.items() if c not in computed}
-        unique = _duck_keys(session, alias, schema, name)
+        unique = _duck_keys(session, alias, schema, name, ddl)
         first = unique[0] if unique else ()
         primary = len(first) == 1 and columns.get(first[0], "").endswith(("INTEGER", "BIGINT"))
         label = name if schema == "main" else f"{schema}.{name}"
@@ -208,30 +216,10 @@ def _duck_tables(session: Session, alias: str) -> list[Table]:
     return found
 
 
-_TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[\w$]+|\S")
-
-
-def generated_columns(ddl: str) -> set[str]:
-    """The columns that a table computes, by the statement that DuckDB gives for it."""
-    found, name, depth, before = set(), "", 0, ""
-    for token in _TOKEN.findall(ddl):
-        if depth == 1 and before in ("(", ","):
-            name = token[1:-1].replace('""', '"') if token.startswith('"') else token
-        if depth == 1 and (before, token) == ("GENERATED", "ALWAYS"):
-            found.add(name)
-        depth += (token == "(") - (token == ")")
-        before = token
-    return found
-
-
-def _duck_keys(session: Session, alias: str, schema: str, name: str) -> tuple[tuple[str, ...], ...]:
-    rows = session.rows(
-        "SELECT constraint_column_names FROM duckdb_constraints() WHERE database_name = $1 "
-        "AND schema_name = $2 AND table_name = $3 "
-        "AND constraint_type IN ('PRIMARY KEY', 'UNIQUE') ORDER BY constraint_type",
-        [alias, schema, name],
-    )
-    keys = [tuple(row[0]) for row in rows]
+def _duck_keys(
+    session: Session, alias: str, schema: str, name: str, ddl: str
+) -> tuple[tuple[str, ...], ...]:
+    keys = list(declaration(ddl).keys)
     for (sql,) in session.rows(
         "SELECT sql FROM duckdb_indexes() WHERE database_name = $1 AND schema_name = $2 "
         "AND table_name = $3 AND is_unique",

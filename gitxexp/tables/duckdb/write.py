@@ -12,7 +12,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,16 @@ from gitxexp.common.errors import XexpError
 from gitxexp.common.files import Folder, Kind, kind_of, new_mode, put, sync
 from gitxexp.common.sql import literal, quote
 from gitxexp.tables.duckdb.align import ROW, Aligned, Side
-from gitxexp.tables.duckdb.objects import Incoming, advance, create, incoming, replace_objects
+from gitxexp.tables.duckdb.declaration import declaration
+from gitxexp.tables.duckdb.objects import (
+    Incoming,
+    Object,
+    advance,
+    beside_table,
+    create,
+    incoming,
+    replace_objects,
+)
 from gitxexp.tables.duckdb.parquet import (
     Manner,
     arrow_schema,
@@ -35,9 +44,11 @@ from gitxexp.tables.duckdb.parquet import (
 from gitxexp.tables.duckdb.rows import Outcome, count, final_query, listed, plain, unlike
 from gitxexp.tables.duckdb.session import (
     EMPTY,
+    Refused,
     Session,
     Shortage,
     Source,
+    Table,
     connect_file,
     translated,
 )
@@ -241,6 +252,12 @@ def _place(alias: str, side: Side, name: str) -> str:
     return f"{alias}.{quote(schema)}.{quote(short)}"
 
 
+def _into(session: Session, alias: str, table: Table, sql: str) -> None:
+    """Run a statement that writes rows, where what the table declares finds the macros that it calls."""
+    with session.within(alias) if declaration(table.ddl).computes else contextlib.nullcontext():
+        session.rows(sql)
+
+
 @dataclass(frozen=True)
 class _Edit:
     """The changes to one table of the target."""
@@ -254,51 +271,121 @@ class _Edit:
     def place(self) -> str:
         return _place(self.alias, self.side, self.outcome.table.name)
 
+    @cached_property
+    def anew(self) -> str:
+        """All rows of a table that must be made anew to have its types; empty for others."""
+        declared, table = declaration(self.side.table.ddl), self.outcome.table
+        if self.outcome.gone or not any(map(declared.needs_type, _wider(table))):
+            return ""
+        query = final_query(self.outcome)
+        return self.session.keep("anew", f"SELECT {listed(table.names)} FROM ({query})")
+
+    @cached_property
+    def beside(self) -> list[Object]:
+        """The indexes and comments of the table."""
+        return beside_table(self.session, self.alias, self.side.table)
+
     def reshape(self) -> None:
         """Change the columns, while all rows have their numbers."""
-        table, place = self.outcome.table, self.place
+        table, place, session = self.outcome.table, self.place, self.session
         if self.outcome.gone:
             return
-        for column in table.added:
-            kind = _stored(table.columns[column])
-            self.session.rows(f"ALTER TABLE {place} ADD COLUMN {quote(column)} {kind}")
-        _defaults(self.session, place, self.outcome)
-        _fill(self.session, place, self.outcome)
-        for column in table.dropped:
-            self.session.rows(f"ALTER TABLE {place} DROP COLUMN {quote(column)}")
-        _widen(self.session, self.alias, place, self.outcome)
+        if self.anew:
+            _ = self.beside  # before the table is dropped
+            return
+        fill, defaults = _fill(session, place, self.outcome), _defaults(session, self.outcome)
+        wider = _wider(table)
+        indexes = [item for item in self.beside if item.kind == "INDEX"] if wider else []
+        with session.within(self.alias):
+            for column in table.added:
+                kind = _stored(table.columns[column])
+                session.rows(f"ALTER TABLE {place} ADD COLUMN {quote(column)} {kind}")
+            for column, default in defaults.items():
+                session.rows(f"ALTER TABLE {place} ALTER {quote(column)} SET DEFAULT {default}")
+            if fill:
+                session.rows(fill)
+            for column in table.dropped:
+                session.rows(f"ALTER TABLE {place} DROP COLUMN {quote(column)}")
+            for item in indexes:
+                session.rows(f"DROP INDEX {self.alias}.{quote(self.side.table.schema)}.{item.name}")
+            for column, kind in wider.items():
+                session.rows(f"ALTER TABLE {place} ALTER COLUMN {quote(column)} TYPE {kind}")
+        if indexes:
+            create(session, self.alias, self.beside)
 
     def delete(self) -> None:
         """Delete rows, or the table."""
-        place, drop = self.place, self.outcome.drop
+        place, drop, session = self.place, self.outcome.drop, self.session
         if self.outcome.gone:
-            self.session.rows(f"DROP TABLE {place}")
+            session.rows(f"DROP TABLE {place}")
+            return
+        if self.anew:
+            self._drop()
             return
         if not drop:
             return
-        own = _own_references(self.session, self.alias, self.side)
+        own = _own_references(self.side)
+        delete = f"DELETE FROM {place} WHERE rowid IN (SELECT {ROW} FROM"
         if not own:
-            self.session.rows(f"DELETE FROM {place} WHERE rowid IN (SELECT {ROW} FROM {drop})")
+            _into(session, self.alias, self.side.table, f"{delete} {drop})")
             return
         free = " AND ".join(
             f"NOT EXISTS (SELECT 1 FROM {place} AS child "
             f"WHERE {_alike('child', columns, 'mine', parents)})"
             for columns, parents in own
         )
-        left = self.session.keep("family", f"SELECT {ROW} FROM {drop}")
+        left = session.keep("family", f"SELECT {ROW} FROM {drop}")
         rows = (
             f"SELECT rowid AS {ROW} FROM {place} AS mine WHERE rowid IN (SELECT {ROW} FROM {left})"
         )
-        for turn in _turns(self.session, left, f"{rows} AND {free}"):
-            self.session.rows(f"DELETE FROM {place} WHERE rowid IN (SELECT {ROW} FROM {turn})")
+        for turn in _turns(session, left, f"{rows} AND {free}"):
+            _into(session, self.alias, self.side.table, f"{delete} {turn})")
+
+    def _drop(self) -> None:
+        try:
+            self.session.rows(f"DROP TABLE {self.place}")
+        except Refused:
+            column, kind = next(iter(_wider(self.outcome.table).items()))
+            raise XexpError(
+                f"{self.outcome.table.name}.{column} cannot become {kind}: a foreign key of another "
+                "table needs its type",
+                "change the type on both sides first",
+            ) from None
 
     def write(self) -> None:
         """Change and add rows."""
-        if self.outcome.change and not self.outcome.gone:
-            _change(self.session, self.place, self.outcome)
-        if self.outcome.add and not self.outcome.gone:
-            add = self.outcome.add
-            _insert_into(self.session, self.alias, self.place, self.side, self.outcome, add)
+        if self.outcome.gone:
+            return
+        session, alias, outcome = self.session, self.alias, self.outcome
+        if self.anew:
+            _make(session, alias, self.place, self.side, outcome)
+            query = f"SELECT * FROM {self.anew}"
+            _insert_into(session, alias, self.place, self.side, outcome, query)
+            failed = create(session, alias, self.beside)
+            for why in failed.values():
+                raise XexpError(why)
+            return
+        if outcome.change:
+            _change(session, alias, self.place, outcome)
+        if outcome.add:
+            _insert_into(session, alias, self.place, self.side, outcome, outcome.add)
+
+
+def _make(session: Session, alias: str, place: str, side: Side, outcome: Outcome) -> None:
+    """Create a table as an input declares it, with the types and the columns of the outcome."""
+    own, columns = side.table.columns, outcome.table.columns
+    types = {c: _stored(kind) for c, kind in columns.items() if own.get(c, kind) != kind}
+    defaults = _defaults(session, outcome)
+    with session.within(alias):
+        session.rows(declaration(side.table.ddl).retyped(types))
+        for name in columns:
+            if name not in own:
+                kind = _stored(columns[name])
+                session.rows(f"ALTER TABLE {place} ADD COLUMN {quote(name)} {kind}")
+        for name, default in defaults.items():
+            session.rows(f"ALTER TABLE {place} ALTER {quote(name)} SET DEFAULT {default}")
+        for name in outcome.table.dropped:
+            session.rows(f"ALTER TABLE {place} DROP COLUMN {quote(name)}")
 
 
 def _insert_into(
@@ -308,9 +395,12 @@ def _insert_into(
     parent comes with the same statement."""
     names = listed(outcome.table.names)
     into = f"INSERT INTO {place} ({names}) SELECT {names} FROM"
-    own = _own_references(session, alias, side)
+    own = _own_references(side)
     if not own:
-        session.rows(f"{into} ({query})")
+        rows = f"({query})"
+        if declaration(side.table.ddl).computes:  # a macro could have the name of what it calls
+            rows = session.keep("rows", f"SELECT {names} FROM {rows}")
+        _into(session, alias, side.table, f"{into} {rows}")
         return
     ready = " AND ".join(
         f"({' OR '.join(f'mine.{quote(c)} IS NULL' for c in columns)} OR EXISTS "
@@ -319,7 +409,7 @@ def _insert_into(
     )
     left = session.keep("family", f"SELECT {names}, row_number() OVER () AS {ROW} FROM ({query})")
     for turn in _turns(session, left, f"SELECT * FROM {left} AS mine WHERE {ready}"):
-        session.rows(f"{into} {turn} ORDER BY {ROW}")
+        _into(session, alias, side.table, f"{into} {turn} ORDER BY {ROW}")
 
 
 def _turns(session: Session, left: str, ready: str) -> Iterator[str]:
@@ -341,66 +431,67 @@ def _alike(one: str, columns: Sequence[str], other: str, others: Sequence[str]) 
     return " AND ".join(f"{one}.{quote(a)} = {other}.{quote(b)}" for a, b in pairs)
 
 
-def _own_references(
-    session: Session, alias: str, side: Side
-) -> list[tuple[Sequence[str], Sequence[str]]]:
+def _own_references(side: Side) -> list[tuple[Sequence[str], Sequence[str]]]:
     """The columns of a table that refer to others of the same table, with those."""
-    if "REFERENCES" not in side.table.ddl.upper():
+    table = side.table
+    if table.kind != "duckdb":
         return []
-    rows = session.rows(
-        "SELECT constraint_column_names, referenced_column_names FROM duckdb_constraints() "
-        "WHERE database_name = $1 AND schema_name = $2 AND table_name = $3 "
-        "AND constraint_type = 'FOREIGN KEY' AND referenced_table = $3",
-        [alias, side.table.schema, _short(side)],
-    )
-    return [(row[0], row[1]) for row in rows]
+    names = [(table.short.lower(),), (table.schema.lower(), table.short.lower())]
+    return [
+        (each.columns, each.parents)
+        for each in declaration(table.ddl).constraints
+        if each.kind == "FOREIGN KEY" and tuple(p.lower() for p in each.parent) in names
+    ]
 
 
-def _defaults(session: Session, place: str, outcome: Outcome) -> None:
-    """Give added columns the default that a source declares, for later rows."""
+def _defaults(session: Session, outcome: Outcome) -> dict[str, str]:
+    """The default of each added column that a source declares, for later rows."""
     added = {name.lower(): name for name in outcome.table.added}
-    for side in outcome.table.others:
+    found = {}
+    for side in outcome.table.others if added else ():
         if side.table.kind != "duckdb":
             continue
         catalog = side.table.relation.split(".")[0]
         rows = session.rows(
             "SELECT column_name, column_default FROM duckdb_columns() WHERE database_name = $1 "
             "AND schema_name = $2 AND table_name = $3 AND column_default IS NOT NULL",
-            [catalog, side.table.schema, _short(side)],
+            [catalog, side.table.schema, side.table.short],
         )
         for name, default in rows:
             stored = name in side.table.columns and name not in side.table.generated
             if stored and name.lower() in added:
-                column = quote(added.pop(name.lower()))
-                session.rows(f"ALTER TABLE {place} ALTER {column} SET DEFAULT {default}")
+                found[added.pop(name.lower())] = default
+    return found
 
 
-def _short(side: Side) -> str:
-    """The name of a DuckDB table without its schema."""
-    name, schema = side.table.name or "", side.table.schema
-    return name if schema == "main" else name[len(schema) + 1 :]
-
-
-def _fill(session: Session, place: str, outcome: Outcome) -> None:
-    """Return the columns that ours lacked but has values for (see ``settled.restored``)."""
+def _fill(session: Session, place: str, outcome: Outcome) -> str:
+    """A statement that returns the columns that ours lacked but has values for (see
+    ``settled.restored``)."""
     ours = outcome.table.ours
     again = [c for c in outcome.table.added if ours is not None and c in ours.has]
     if ours is None or not again:
-        return
+        return ""
     held = session.keep("again", f"SELECT {listed(again)}, {ROW} FROM ({ours.query})")
     sets = ", ".join(f"{quote(c)} = again.{quote(c)}" for c in again)
-    session.rows(
-        f"UPDATE {place} AS mine SET {sets} FROM {held} AS again WHERE mine.rowid = again.{ROW}"
-    )
+    return f"UPDATE {place} AS mine SET {sets} FROM {held} AS again WHERE mine.rowid = again.{ROW}"
 
 
-def _change(session: Session, place: str, outcome: Outcome) -> None:
+def _wider(table: Aligned) -> dict[str, str]:
+    """The columns of ours whose type changes, with the new one."""
+    own = {} if table.ours is None else table.ours.table.columns
+    known = {name.lower(): kind for name, kind in own.items()}
+    return {c: k for c, k in table.columns.items() if known.get(c.lower(), k) not in (k, EMPTY)}
+
+
+def _change(session: Session, alias: str, place: str, outcome: Outcome) -> None:
     """Update only columns that differ somewhere: an unchanged key need not be checked again.
 
     DuckDB does not write a value that it takes for equal (0.0 for -0.0, 30 days for 1 month), so the
     rows of such changes are written anew.
     """
     table, names = outcome.table, outcome.table.names
+    assert table.ours is not None
+    into = partial(_into, session, alias, table.ours.table)
     same = " OR ".join(
         f"mine.{quote(c)} IS NOT DISTINCT FROM changed.{quote(c)} AND {mark}"
         for c in names
@@ -410,7 +501,7 @@ def _change(session: Session, place: str, outcome: Outcome) -> None:
     anew = ""
     if same and count(session, f"SELECT 1 FROM {joined} WHERE {same}"):
         anew = session.keep("anew", f"SELECT changed.* FROM {joined} WHERE {same}")
-        session.rows(f"DELETE FROM {place} WHERE rowid IN (SELECT {ROW} FROM {anew})")
+        into(f"DELETE FROM {place} WHERE rowid IN (SELECT {ROW} FROM {anew})")
     tests = ", ".join(
         f"bool_or(mine.{quote(c)} IS DISTINCT FROM changed.{quote(c)})" for c in names
     )
@@ -419,44 +510,13 @@ def _change(session: Session, place: str, outcome: Outcome) -> None:
         f"{quote(c)} = changed.{quote(c)}" for c, flag in zip(names, flags, strict=True) if flag
     )
     if sets:
-        session.rows(
+        into(
             f"UPDATE {place} AS mine SET {sets} FROM {outcome.change} AS changed "
             f"WHERE mine.rowid = changed.{ROW}"
         )
     if anew:
         cells = listed(names)
-        session.rows(f"INSERT INTO {place} ({cells}) SELECT {cells} FROM {anew} ORDER BY {ROW}")
-
-
-def _widen(session: Session, alias: str, place: str, outcome: Outcome) -> None:
-    if not outcome.table.widened:
-        return
-    ours = outcome.table.ours
-    assert ours is not None
-    indexes = session.rows(
-        "SELECT schema_name, index_name, sql FROM duckdb_indexes() WHERE database_name = $1 "
-        "AND schema_name = $2 AND table_name = $3 AND sql IS NOT NULL",
-        [alias, ours.table.schema, _short(ours)],
-    )
-    for schema, name, _ in indexes:
-        session.rows(f"DROP INDEX {alias}.{quote(schema)}.{quote(name)}")
-    for line in outcome.table.widened:
-        column = line.rsplit(": ", 1)[0]
-        kind = outcome.table.columns[column]
-        try:
-            session.rows(f"ALTER TABLE {place} ALTER COLUMN {quote(column)} TYPE {kind}")
-        except XexpError as error:
-            if "depend" not in error.message and "constraint" not in error.message:
-                raise
-            raise XexpError(
-                f"{outcome.table.name}.{column} cannot become {kind}: a foreign key, a generated "
-                "column or a constraint needs its type",
-                "change the type on both sides first",
-            ) from None
-    session.rows(f"USE {alias}")
-    for *_, sql in indexes:
-        session.rows(sql)
-    session.rows("USE memory")
+        into(f"INSERT INTO {place} ({cells}) SELECT {cells} FROM {anew} ORDER BY {ROW}")
 
 
 def _create(session: Session, alias: str, outcome: Outcome) -> list[str]:
@@ -488,20 +548,11 @@ def _by_ddl(session: Session, alias: str, side: Side, outcome: Outcome) -> bool:
     if any(name not in columns for name in side.table.columns):
         return False
     try:
-        session.rows(f"USE {alias}")
-        session.rows(side.table.ddl)
-        session.rows("USE memory")
-        for name, kind in columns.items():
-            own = side.table.columns.get(name)
-            if own is None:
-                session.rows(f"ALTER TABLE {place} ADD COLUMN {quote(name)} {_stored(kind)}")
-            elif own != kind:
-                session.rows(f"ALTER TABLE {place} ALTER {quote(name)} TYPE {_stored(kind)}")
+        _make(session, alias, place, side, outcome)
         _insert_into(session, alias, place, side, outcome, final_query(outcome))
     except Shortage:
         raise
     except XexpError:
-        session.rows("USE memory")
         session.rows(f"DROP TABLE IF EXISTS {place}")
         return False
     return True

@@ -591,13 +591,141 @@ def test_an_enum_that_sides_extended(
             assert ask(out, "SELECT enum_range(NULL::mood)") == [(list(both),)]
 
 
-def test_an_enum_that_another_table_needs_stays(tmp_path: Path) -> None:
+def test_an_enum_that_the_key_of_another_table_needs(tmp_path: Path) -> None:
     ours = grown(tmp_path / "ours.duckdb", *"ab")
     theirs = grown(tmp_path / "theirs.duckdb", *"abc")
     for path in (ours, theirs):
         make(path, "CREATE TABLE u (v mood PRIMARY KEY)")
-    with pytest.raises(XexpError, match=r"u\.v cannot become ENUM.*constraint"):
+    make(theirs, "INSERT INTO u VALUES ('c')")
+    merge_files(ours, [theirs])
+    assert ask(ours, "SELECT v FROM u") == [("c",)]
+    assert ask(ours, "SELECT enum_range(NULL::mood)") == [(["a", "b", "c"],)]
+
+
+@pytest.mark.parametrize("three", [False, True])
+@pytest.mark.parametrize("wide", ["BIGINT", "DOUBLE"])
+def test_a_column_that_a_constraint_names_becomes_wider(
+    wide: str, three: bool, tmp_path: Path
+) -> None:
+    """DuckDB changes no type of such a column, so the table is made anew with all that it has."""
+
+    def file(name: str, kind: str, *rows: str) -> Path:
+        return make(
+            tmp_path / f"{name}.duckdb",
+            f"CREATE TABLE p (k {kind} PRIMARY KEY)",
+            "INSERT INTO p VALUES (1), (2), (3)",
+            f"CREATE TABLE t (id {kind} UNIQUE, v {kind} DEFAULT 7 CHECK (v > 0), "
+            f"p {kind} NOT NULL REFERENCES p (k), up {kind} REFERENCES t (id))",
+            "CREATE INDEX by_v ON t (v)",
+            "COMMENT ON TABLE t IS 'rows'",
+            "COMMENT ON COLUMN t.v IS 'value'",
+            "CREATE VIEW w AS SELECT sum(v) AS s FROM t",
+            *(f"INSERT INTO t VALUES ({row})" for row in rows),
+        )
+
+    base = file("base", "INTEGER", "1, 1, 1, NULL", "5, 5, 1, NULL")
+    ours = file("ours", "INTEGER", "1, 1, 1, NULL", "5, 5, 1, NULL")
+    theirs = file("theirs", wide, "1, 1, 1, NULL", "2, 2, 2, 1")
+    report = merge3_files(base, ours, theirs) if three else merge_files(ours, [theirs])
+    assert report.tables[1].types_widened == tuple(
+        f"{c}: INTEGER -> {wide}" for c in ("id", "v", "p", "up")
+    )
+    rows = {(1, 1, 1, None), (2, 2, 2, 1), *([] if three else [(5, 5, 1, None)])}
+    assert set(ask(ours, "SELECT * FROM t")) == rows
+    assert ask(ours, "SELECT s FROM w") == [(sum(row[1] for row in rows),)]
+    (ddl,) = ask(ours, "SELECT sql FROM duckdb_tables() WHERE table_name = 't' "
+                 "AND database_name = current_database()")  # fmt: skip
+    assert ddl[0].count(wide) == 4
+    with database(ours) as con:
+        con.execute("INSERT INTO t (id, p) VALUES (9, 3)")
+        assert con.execute("SELECT v FROM t WHERE id = 9").fetchall() == [(7,)]
+        for bad in ("9, 1, 1, NULL", "8, 0, 1, NULL", "8, 1, 9, NULL", "8, 1, 1, 77"):
+            with pytest.raises(duckdb.ConstraintException):
+                con.execute(f"INSERT INTO t VALUES ({bad})")
+    for function, comment in (("duckdb_tables()", "rows"), ("duckdb_columns()", "value")):
+        where = "comment IS NOT NULL AND database_name = current_database()"
+        assert ask(ours, f"SELECT comment FROM {function} WHERE {where}") == [(comment,)]
+    assert ask(ours, "SELECT index_name FROM duckdb_indexes() "
+               "WHERE database_name = current_database()") == [("by_v",)]  # fmt: skip
+
+
+def test_a_key_to_which_another_table_of_ours_refers_keeps_its_type(tmp_path: Path) -> None:
+    ours = make(
+        tmp_path / "ours.duckdb",
+        "CREATE TABLE p (k INTEGER PRIMARY KEY)",
+        "CREATE TABLE c (k INTEGER REFERENCES p (k))",
+    )
+    theirs = make(tmp_path / "theirs.duckdb", "CREATE TABLE p (k BIGINT)")
+    with pytest.raises(XexpError, match=r"p\.k cannot become BIGINT: a foreign key of another"):
         merge_files(ours, [theirs])
+
+
+@pytest.mark.parametrize("how", ["target", "new", "three", "other target"])
+@pytest.mark.parametrize(
+    ("made", "table"),
+    [
+        ("MACRO f(x) AS x > 0", "v INTEGER CHECK (f(v))"),
+        ("MACRO f(x) AS x * 2", "v INTEGER, g INTEGER AS (f(v))"),
+        ("MACRO s.f(x) AS x > 0", "v INTEGER CHECK (s.f(v))"),
+        ("MACRO s.f() AS 5", "v INTEGER DEFAULT s.f()"),
+        ("MACRO f() AS 5", "v INTEGER DEFAULT main.f()"),
+        ("SEQUENCE s.f", "v INTEGER DEFAULT nextval('s.f')"),
+        # a macro with the name of a function that the merge itself calls
+        (("MACRO coalesce(x, y) AS 42; CREATE MACRO greatest(x, y) AS 42; CREATE MACRO count(x) AS 42;"
+         "CREATE MACRO f(x) AS x > 0"), "v INTEGER CHECK (f(v))"),
+    ],
+)  # fmt: skip
+def test_what_a_table_declares_calls_macros_of_its_file(
+    made: str, table: str, how: str, tmp_path: Path
+) -> None:
+    def file(name: str, *rows: str) -> Path:
+        table_ = f"CREATE TABLE t (k INTEGER PRIMARY KEY, {table})"
+        values = [f"INSERT INTO t (k, v) VALUES ({row})" for row in rows]
+        return make(
+            tmp_path / f"{name}.duckdb", "CREATE SCHEMA s", f"CREATE {made}", table_, *values
+        )
+
+    base, ours = file("base", "1, 1", "2, 2"), file("ours", "1, 1", "2, 2", "3, 3")
+    theirs, out = file("theirs", "1, 9", "4, 4"), tmp_path / "out.duckdb"
+    wanted = [(1, 9), (3, 3), (4, 4)]
+    options = MergeOptions(on_conflict=OnConflict.THEIRS)
+    if how == "three":
+        merge3_files(base, ours, theirs, out)
+    else:
+        wanted.insert(1, (2, 2))
+        if how == "target":
+            merge_files(ours, [theirs], out, options)
+        else:
+            first = out
+            if how == "other target":
+                first = make(tmp_path / "other.duckdb", "CREATE TABLE o (i INTEGER)")
+            merge_files(first, [ours, theirs], out, options)
+    assert ask(out, "SELECT k, v FROM t ORDER BY k") == wanted
+    lines = declared(theirs, tmp_path / "a")[0].splitlines()
+    assert set(lines) <= set(declared(out, tmp_path / "b")[0].splitlines())
+    with database(out) as con:
+        con.execute("INSERT INTO t (k) VALUES (9)")
+        if "CHECK" in table:
+            with pytest.raises(duckdb.ConstraintException):
+                con.execute("INSERT INTO t VALUES (10, 0)")
+        if " AS (" in table:
+            assert con.execute("SELECT g FROM t WHERE k = 4").fetchall() == [(8,)]
+
+
+def test_computed_values_come_by_the_macro_of_their_own_file(tmp_path: Path) -> None:
+    """Two files have a macro of one name."""
+    files = [
+        make(
+            tmp_path / f"{n}.duckdb",
+            f"CREATE MACRO f(x) AS x * {n}",
+            "CREATE TABLE t (v INTEGER, g INTEGER AS (f(v)))",
+            "INSERT INTO t VALUES (1)",
+        )
+        for n in (2, 3)
+    ]
+    out = tmp_path / "t.parquet"
+    merge_files(out, files, out)
+    assert read(out, "t") == [{"v": 1, "g": 2}, {"v": 1, "g": 3}]
 
 
 def test_rows_that_refer_to_rows_of_their_own_table(tmp_path: Path) -> None:
