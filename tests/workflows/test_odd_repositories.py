@@ -147,6 +147,16 @@ def test_init_sets_up_a_clone_whose_results_are_pointers(set_up: Repo) -> None:
     assert "there is no table 'predictions'" in done.err
 
 
+def test_a_worktree_of_a_sparse_checkout_without_dvc(tagged: Repo) -> None:
+    """It failed, because .dvc was not there to write in."""
+    tagged.git("sparse-checkout", "set", "--no-cone", "/*", "!/.dvc")
+    done = tagged.xexp("worktree", "new", "apart").good()
+    tree = tagged.path.parent / f"{tagged.path.name}-apart"
+    assert not list(tree.glob(".dvc")) or not (tree / ".dvc/config").exists()
+    add = "git sparse-checkout add .dvc && dvc checkout"
+    assert f"DVC is left out of this sparse checkout, with its outputs: {add}" in done.err
+
+
 def test_a_model_outside_of_a_sparse_checkout_is_tagged(tagged: Repo) -> None:
     """Training writes it where git left out its pointer; undo leaves it out again."""
     tagged.git("sparse-checkout", "set", "--no-cone", "/*", "!/models")

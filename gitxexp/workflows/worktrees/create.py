@@ -28,7 +28,7 @@ from gitxexp.storage import paths, submodules
 from gitxexp.storage.dvc import checkout_state, place, pointers, remote
 from gitxexp.storage.dvc import share as dvc_share
 from gitxexp.storage.dvc.changes import file_hashes
-from gitxexp.storage.dvc.places import cache_dir, cache_dirs, has_own_remotes
+from gitxexp.storage.dvc.places import cache_dir, cache_dirs, has_own_remotes, is_dvc_repo
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.repair import WorkTreeFiles, restore
 from gitxexp.storage.dvc.session import NoRemote
@@ -519,15 +519,23 @@ class _Outputs:
         self.project = project
         self.top = top
         self.progress = progress
+        notes: list[str] = []
         if known is None:
             git = Git(top, foreign=True)
             self.outputs = [out for out in pointers.outputs_at(git, "HEAD") if out.cached]
             listed = git.fields("ls-files", "-z", "--", ".dvc/config", "*/.dvc/config")
-            self.roots = sorted({path.removesuffix(".dvc/config").rstrip("/") for path in listed})
+            roots = sorted({path.removesuffix(".dvc/config").rstrip("/") for path in listed})
+            self.roots = [root for root in roots if is_dvc_repo(top / root)]
+            left = [root for root in roots if root not in self.roots]  # of a sparse checkout
+            if left:
+                self.outputs = [out for out in self.outputs if out.root not in left]
+                folders = [f"{root}/.dvc".lstrip("/") for root in left]
+                add = f"git sparse-checkout add {shlex.join(folders)} && dvc checkout"
+                notes.append(f"DVC is left out of this sparse checkout, with its outputs: {add}")
         else:
             self.outputs, self.roots = known.outputs, known.roots
         self.siblings = [t.path for t in trees if not (t.gone or t.bare) and t.path != top]
-        self.notes: list[str] = []
+        self.notes = notes
         self.unasked = False
 
     def share(self) -> None:

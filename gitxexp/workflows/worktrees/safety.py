@@ -20,12 +20,12 @@ from gitxexp.common.text import some
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
 from gitxexp.storage.dvc import pointers
-from gitxexp.storage.dvc.changes import Change, Kind, status
-from gitxexp.storage.dvc.places import local_remote_dir, remote_name
+from gitxexp.storage.dvc.changes import Change, Kind, file_hashes, status
+from gitxexp.storage.dvc.places import cache_dirs, local_remote_dir, remote_name
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.remote import MissingObject, missing_on_remote, pushable
 from gitxexp.storage.git import Git
-from gitxexp.storage.objects import Progress
+from gitxexp.storage.objects import Progress, find_object
 from gitxexp.trackers.databases import reading
 from gitxexp.trackers.tables import Table, event_tables
 from gitxexp.workflows.experiments.stores import databases
@@ -160,11 +160,21 @@ def _artifacts(project: Project, tree: Worktree) -> Check:
         lacking = unpushed(project, tree, outputs)
     except XexpError as error:
         return Check("artifacts", False, error.message, error.hint, unasked=True)
+    gone = [m for m in lacking if m.cached is None and not _has_bytes(project, tree, m)]
+    lacking = [m for m in lacking if m not in gone]
     if lacking:
         text = f"not on the remote: {some(list(dict.fromkeys(m.path for m in lacking)), _SHOWN)}"
         return Check("artifacts", False, text, f"git xexp worktree remove {tree.name} --push")
     if outputs and not with_remote(tree, outputs):
+        own = _only_here(project, tree, outputs)
+        if own:
+            text = f"no DVC remote is set, and only this worktree has: {some(own, _SHOWN)}"
+            fix = f"copy it, or: dvc remote add -d NAME URL && {_at(tree, 'xexp push')}"
+            return Check("artifacts", False, text, fix)
         return Check("artifacts", True, "no DVC remote is set; the cache keeps them")
+    if gone:
+        text = f"nothing to lose here: no place has {some(sorted({m.path for m in gone}), _SHOWN)}"
+        return Check("artifacts", True, text)
     return Check("artifacts", True, "every artifact is on the remote" if outputs else "none")
 
 
@@ -184,6 +194,28 @@ def _results(project: Project, tree: Worktree) -> Check:
         "results", False, f"{rows} {things} not in the main worktree's database",
         f"git -C {main} xexp merge {source}",
     )  # fmt: skip
+
+
+def _has_bytes(project: Project, tree: Worktree, lacking: MissingObject) -> bool:
+    """Whether the worktree's file, or a directory as it may be, has an object's bytes."""
+    path = tree.path / lacking.path
+    if not path.is_file():
+        return path.is_dir()
+    known = file_hashes(tree.path, [(path, lacking.output.legacy)], project.stat_cache)
+    return known[path] == lacking.oid
+
+
+def _only_here(project: Project, tree: Worktree, outputs: Sequence[Output]) -> list[str]:
+    """The outputs that the worktree has, and no cache outside of it."""
+    found = []
+    for out in outputs:
+        if out.oid is None or not out.cached or not os.path.lexists(tree.path / out.path):
+            continue
+        caches = cache_dirs(tree.path / out.root, [project.main_top / out.root])
+        outside = [cache for cache in caches if not cache.is_relative_to(tree.path.resolve())]
+        if find_object(outside, out.oid, out.legacy) is None:
+            found.append(out.path)
+    return found
 
 
 def git_at(tree: Worktree) -> Git:

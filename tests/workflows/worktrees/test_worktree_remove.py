@@ -161,6 +161,28 @@ def test_artifacts_are_asked_for_by_full_listing(made: Repo) -> None:
     assert "ok  artifacts no DVC remote is set; the cache keeps them\n" in done.out
 
 
+def test_what_exists_nowhere_is_not_lost_by_removing_a_worktree(made: Repo) -> None:
+    assert made.remote
+    next(made.remote.rglob(cached(made, MODEL).name)).unlink()
+    cached(made, MODEL).unlink()
+    refused = made.xexp("worktree", "remove", "a")  # it has the last copy
+    assert refused.code == 1 and f"NO  artifacts not on the remote: {MODEL}\n" in refused.out
+    (tree_of(made) / MODEL).unlink()
+    done = made.xexp("worktree", "remove", "a").good()
+    assert f"ok  artifacts nothing to lose here: no place has {MODEL}\n" in done.out
+
+
+def test_the_last_copy_is_kept_where_no_remote_is_set(made: Repo) -> None:
+    """The cache keeps them, was said of what the cache did not have."""
+    made.dvc("remote", "remove", "store")
+    made.commit("no remote")
+    made.xexp("worktree", "new", "b").good()
+    cached(made, MODEL).unlink()
+    refused = made.xexp("worktree", "remove", "b")
+    text = f"NO  artifacts no DVC remote is set, and only this worktree has: {MODEL}\n"
+    assert refused.code == 1 and text in refused.out
+
+
 def test_results_count_only_what_main_lacks(made: Repo) -> None:
     tree = tree_of(made)
     add_rows(tree / DB, 4)
