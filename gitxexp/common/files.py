@@ -30,15 +30,17 @@ Kind = Literal["sqlite", "duckdb", "parquet"]
 #: The kind of file by suffix.
 SUFFIXES: dict[str, Kind] = {
     ".db": "sqlite",
-    ".db3": "sqlite",
     ".sqlite": "sqlite",
     ".sqlite3": "sqlite",
+    ".db3": "sqlite",
     ".duckdb": "duckdb",
     ".ddb": "duckdb",
     ".parquet": "parquet",
     ".parq": "parquet",
     ".pq": "parquet",
 }
+#: The names of databases end so.
+DATABASES = tuple(ending for ending, kind in SUFFIXES.items() if kind != "parquet")
 
 
 def kind_of_header(head: bytes) -> Kind | None:

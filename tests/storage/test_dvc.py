@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,6 +21,7 @@ from gitxexp.storage.dvc import changes
 from gitxexp.storage.dvc import changes as dvc_changes
 from gitxexp.storage.dvc.add import add
 from gitxexp.storage.dvc.changes import status
+from gitxexp.storage.dvc.databases import databases_in
 from gitxexp.storage.dvc.listing import Remote
 from gitxexp.storage.dvc.places import (
     cache_dir,
@@ -560,3 +562,11 @@ def test_threads_that_ask_a_remote_end_before_its_error_is_told() -> None:
         list(remote._ask(ask, list(range(100))))
     assert 0 < len(asked) < 10
     assert not [each for each in threading.enumerate() if "(work)" in each.name]
+
+
+@pytest.mark.parametrize("ending", [".db", ".sqlite", ".sqlite3", ".db3", ".duckdb", ".ddb"])
+def test_a_database_in_a_folder_is_known_by_any_of_the_endings(tmp_path: Path, ending: str) -> None:
+    file = tmp_path / f"runs{ending}"
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("CREATE TABLE t (a)")
+    assert list(databases_in(tmp_path)) == [(file, "sqlite")]

@@ -120,7 +120,7 @@ def test_a_found_database_that_nobody_tracks_is_said(repo: Repo) -> None:
 def test_every_kind_of_database_merges_by_default(repo: Repo) -> None:
     configured(repo, 'databases = ["out/all.sqlite3", "out/blob"]')
     repo.xexp("init", "--no-dvc").good()
-    names = ["a.db", "b.sqlite", "c.sqlite3", "d.db3", "e.duckdb", "f.parquet", "out/blob"]
+    names = ["a.db", "b.sqlite", "c.sqlite3", "d.db3", "e.duckdb", "f.ddb", "g.parquet", "out/blob"]
     every = [name + end for name in names for end in ("", ".dvc")]
     told = repo.git("check-attr", "merge", *every).splitlines()
     assert [line.rpartition(" ")[2] for line in told] == ["xexp"] * len(every)

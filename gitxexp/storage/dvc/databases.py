@@ -18,9 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gitxexp.common.errors import XexpError
-from gitxexp.common.files import atomic_write, database_kind, umask
-
-SUFFIXES = (".db", ".sqlite", ".sqlite3", ".duckdb")
+from gitxexp.common.files import DATABASES, atomic_write, database_kind, umask
 
 _HOLDER = r"""
 import fcntl, os, sqlite3, sys, time
@@ -95,7 +93,7 @@ def databases_in(path: Path) -> Iterator[tuple[Path, str]]:
     if path.is_dir():
         for folder, _, names in os.walk(path):
             for name in names:
-                if name.endswith(SUFFIXES) or f"{name}-wal" in names:
+                if name.endswith(DATABASES) or f"{name}-wal" in names:
                     file = Path(folder, name)
                     yield from _database(file)
     else:

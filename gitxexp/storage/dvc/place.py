@@ -24,10 +24,9 @@ from typing import NamedTuple
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
-from gitxexp.common.files import kind_of_header, umask
+from gitxexp.common.files import DATABASES, kind_of_header, umask
 from gitxexp.common.notes import note
 from gitxexp.storage import paths
-from gitxexp.storage.dvc.databases import SUFFIXES
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.objects import CorruptObject, Progress, manifest, object_path, take_in
 
@@ -140,7 +139,7 @@ def _opened(
             head = os.read(handle, 16)
         finally:
             os.close(handle)
-        own = kind_of_header(head) in ("sqlite", "duckdb") or path.endswith(SUFFIXES)
+        own = kind_of_header(head) in ("sqlite", "duckdb") or path.endswith(DATABASES)
         own = own or out.executable or is_written(path, out)
         fixed = not info.st_mode & 0o222
         return CachedFile(path, oid, source, out, info.st_size, fixed, own, info)

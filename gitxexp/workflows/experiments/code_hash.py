@@ -10,7 +10,7 @@ import fnmatch
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from gitxexp.common.files import SUFFIXES as DATABASES
+from gitxexp.common.files import SUFFIXES
 from gitxexp.repository.config import FOLDER, Config
 from gitxexp.storage.dvc.pointers import is_data_pointer
 from gitxexp.storage.git import Git, encode
@@ -39,7 +39,7 @@ def is_by_hand(path: str, config: Config) -> bool:
         return False
     if not config.has(path):
         return False
-    if pure.suffix.lower() in DATABASES:
+    if pure.suffix.lower() in SUFFIXES:
         return False
     if not _TRACKERS.isdisjoint(pure.parts[:-1]):
         return False

@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
+from gitxexp.common.files import DATABASES
 from gitxexp.repository import tag_message
 from gitxexp.repository.config import Config
 from gitxexp.repository.config_hash import same_value
@@ -23,7 +24,6 @@ _MODEL_SUFFIXES = frozenset(
     (".bin", ".pt", ".pth", ".pkl", ".pickle", ".joblib", ".onnx", ".safetensors", ".h5", ".keras",
      ".ckpt", ".gguf", ".tflite", ".model", ".cbm", ".ubj", ".pb", ".mlmodel")
 )  # fmt: skip
-_DATABASE_SUFFIXES = frozenset((".db", ".sqlite", ".sqlite3", ".db3", ".duckdb"))
 _MODEL_FOLDERS = frozenset(("models", "model", "checkpoints", "weights"))
 _DATA_FOLDERS = frozenset(("data", "dataset", "datasets"))
 
@@ -69,7 +69,7 @@ def role(path: str, config: Config) -> Role:
         return declared
     if pure.parts[0] in _DATA_FOLDERS:
         return Role.DATA
-    if pure.suffix.lower() in _DATABASE_SUFFIXES or pure.parts[0] == "results":
+    if pure.suffix.lower() in DATABASES or pure.parts[0] == "results":
         return Role.RESULTS
     if _matches(path, config.metrics_files) or _is_measure(pure):
         return Role.RESULTS

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gitxexp.common.files import DATABASES
 from gitxexp.storage.dvc.places import readable
 from gitxexp.storage.git import TRACKER_FOLDERS, Git
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from gitxexp.repository.config import Config
     from gitxexp.trackers.run import Run
 
-#: The names of databases end so.
-SUFFIXES = (".db", ".sqlite", ".sqlite3", ".db3", ".duckdb")
 #: Marker among configured results databases: do not search for others.
 ONLY = "*.none"
 
@@ -114,7 +113,7 @@ def find_databases(top: Path, table: str | None = None) -> list[str]:
     With ``table`` also those with a table of that name.
     """
     git = Git(top)
-    patterns = [f"*{suffix}" for suffix in SUFFIXES]
+    patterns = [f"*{suffix}" for suffix in DATABASES]
     names = git.fields("ls-files", "-z", "--cached", "--others", "--", *patterns)
     able = [name for name in dict.fromkeys(names) if not _is_hidden(name) and readable(top, name)]
     return [name for name in able if _has_runs(top / name, table)]

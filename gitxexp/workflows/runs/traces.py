@@ -16,6 +16,7 @@ from typing import Any
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
+from gitxexp.common.files import DATABASES
 from gitxexp.common.text import counted, some
 from gitxexp.repository import commit
 from gitxexp.repository.commit import Changes
@@ -161,7 +162,7 @@ def _doubt(
     names = some([other.id for other in others], 3)
     if rows is None:
         return f"rows may be those of {names}, which ran in this work tree meanwhile"
-    files = [path for path in written if not path.endswith(stores.SUFFIXES)]
+    files = [path for path in written if not path.endswith(DATABASES)]
     if files:
         return f"{some(sorted(files), 3)} may be of {names}, which ran in this work tree meanwhile"
     return ""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import UsageError
+from gitxexp.common.files import DATABASES
 
 if TYPE_CHECKING:
     from gitxexp.tables.duckdb.session import Session
@@ -41,11 +42,10 @@ READERS = {
     ".jsonl": "read_json({}, hive_partitioning = false)",
     ".ndjson": "read_json({}, hive_partitioning = false)",
 }
-_DATABASES = (".db", ".sqlite", ".sqlite3", ".duckdb", ".ddb")
 
 
 def is_path(name: str) -> bool:
-    return "/" in name or name.lower().endswith((*READERS, *_DATABASES))
+    return "/" in name or name.lower().endswith((*READERS, *DATABASES))
 
 
 @dataclass(frozen=True)

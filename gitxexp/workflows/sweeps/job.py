@@ -20,7 +20,7 @@ from typing import Any
 from gitxexp.common import sqlite
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
-from gitxexp.common.files import database_kind
+from gitxexp.common.files import DATABASES, database_kind
 from gitxexp.common.sql import quote
 from gitxexp.repository.config import Config, DeclaredHere, ProjectFolder
 from gitxexp.trackers.databases import reading
@@ -306,7 +306,7 @@ def _parents(path: str) -> Iterator[str]:
 
 
 def _is_results(path: Path) -> bool:
-    if path.suffix.lower() not in stores.SUFFIXES:
+    if path.suffix.lower() not in DATABASES:
         return False
     try:
         return database_kind(path) in ("sqlite", "duckdb")

@@ -458,3 +458,9 @@ def test_from_python(tagged: Repo) -> None:
         repository.sql("SELECT nothing FROM predictions")
     with pytest.raises(UsageError, match="only reads"):
         repository.sql("DELETE FROM predictions")
+
+
+@pytest.mark.parametrize("ending", [".db", ".db3", ".ddb"])
+def test_a_database_is_a_path_by_any_of_the_endings(tagged: Repo, ending: str) -> None:
+    change(tagged, "CREATE TABLE t (a)", "INSERT INTO t VALUES (1)", path=f"x{ending}")
+    assert tagged.xexp("sql", f"FROM 'x{ending}'").good().out == "a\n1\n"

@@ -20,7 +20,7 @@ from typing import ClassVar
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
-from gitxexp.common.files import atomic_write, umask
+from gitxexp.common.files import DATABASES, atomic_write, umask
 from gitxexp.repository import config
 from gitxexp.repository.operation import Changed, Repository, Step, Undoing
 from gitxexp.repository.repository import Project, Running
@@ -30,7 +30,6 @@ from gitxexp.storage.dvc.places import cache_dirs
 from gitxexp.storage.git import encode
 from gitxexp.storage.objects import manifest
 from gitxexp.tables import engine
-from gitxexp.workflows.experiments.stores import SUFFIXES
 from gitxexp.workflows.models.inventory import all_slots
 
 ATTRIBUTES = ".gitattributes"
@@ -119,9 +118,9 @@ def patterns(project: Project) -> list[str]:
     Not all pointers are: git does not pass ``-X theirs`` to drivers, and other pointers may rely on
     it.
     """
-    others = [n for n in project.config.results_databases if not n.endswith(SUFFIXES)]
+    others = [n for n in project.config.results_databases if not n.endswith(DATABASES)]
     found = _folders(project)
-    for name in (*(f"*{suffix}" for suffix in SUFFIXES), "*.parquet", *others):
+    for name in (*(f"*{suffix}" for suffix in DATABASES), "*.parquet", *others):
         pattern = name if name.startswith("*.") else f"/{name}"
         found += [pattern, f"{pattern}.dvc"]
     models = [
