@@ -8,11 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import test_reads
 from tests.conftest import copy_template
 from tests.helpers import Clock, Repo, xexp_process
-
-HEAVY = ("dvc", "dvc_data", "duckdb", "pandas", "git", "sqlite_utils", "numpy", "pyarrow")
 
 PROBE = """
 import atexit, json, sys
@@ -36,17 +33,6 @@ def tagged(tagged_template: Path, sealed: Path) -> Repo:
     made = copy_template(tagged_template, sealed / "imports")
     made.xexp("tag", "--run", "run-lr-0.1", "-m", "two").good()
     return made
-
-
-def test_no_read_command_imports_what_is_slow(tagged: Repo) -> None:
-    reads = (
-        ("--version",), ("-h",), ("log",), ("explore",), ("explore", "list", "--sort", "f1"),
-        ("explore", "list", "--runs"), ("explore", "list", "--filter", "f1 > 0"),
-        ("explore", "show", "e0.2.0"), ("explore", "show", "HEAD", "--json"),
-        ("explore", "diff", "e0.1.0", "e0.2.0"), ("explore", "diff", "e0.1.0", "--code"),
-    )  # fmt: skip
-    for args, names in zip(reads, test_reads.modules(tagged, *reads), strict=True):
-        assert not names & set(HEAVY), args
 
 
 def test_a_query_reads_no_runs_to_find_configured_databases(tagged: Repo) -> None:
