@@ -309,6 +309,7 @@ def _job(
         command=_once_more(past.command),
         params={name: value for name, value in recorded.items() if uses(past.command, name)},
         whole=dict(recorded), context=context, variables={}, config=config, timeout=request.timeout,
+        home=project.top,
     )  # fmt: skip
 
 

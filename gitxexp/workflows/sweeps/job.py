@@ -32,6 +32,7 @@ from gitxexp.workflows.runs import parameters
 from gitxexp.workflows.runs.environment import RunContext, environment, words
 from gitxexp.workflows.runs.execute import Execution, execute, processes_of
 from gitxexp.workflows.runs.record import RowsFound
+from gitxexp.workflows.sweeps import artifacts
 from gitxexp.workflows.sweeps.pool import Differences, Tree, stat_of
 
 #: Bytes of the end of a log stored with the outcome.
@@ -56,6 +57,7 @@ class Job:
     variables: dict[str, str]
     config: Config
     timeout: float | None = None
+    home: Path | None = None  #: the user's work tree, which its rows and their files come to
 
     @property
     def kept(self) -> Path:
@@ -331,6 +333,8 @@ def _keep(job: Job, tree: Tree, config: Config, found: Differences) -> Iterator[
             source.replace(target)
         else:
             shutil.copyfile(source, target)
+        if role == "results" and job.home is not None:
+            artifacts.move(target, path, tree.top, job.home)
         yield Kept(path, role, target.stat().st_size)
 
 
@@ -367,7 +371,7 @@ def _role(path: str, tree: Tree, config: Config) -> str | None:
         return "metrics"
     if config.pipelines and path in config.pipelines.read.declared.locks:
         return "output"  # it belongs to the models and metrics that it names
-    if _is_results(tree.top / path) or path.startswith("mlruns/"):
+    if _is_results(tree.top / path) or "/mlruns/" in f"/{path}":
         return "results"
     role = describe.role(path, config)
     if role is describe.Role.MODEL and _is_model(path):

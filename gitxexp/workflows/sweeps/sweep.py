@@ -392,6 +392,7 @@ class _Coordinator:
             task.number, begun.attempts, tree.top, self.folders.of(run), self.plan.below,
             self.plan.command, task.params,
             collect.overlay(self.plan.base, task.params), context, gpu, config, self.request.timeout,
+            self.project.top,
         )  # fmt: skip
         self.futures[self.engine.submit(job)] = begun, tree
         self._count_running()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -133,3 +134,38 @@ def test_runs_that_both_make_an_experiment_of_mlflow(repo: Repo, mlflow_stores: 
         )
         assert db.execute("SELECT name FROM experiments").fetchall() == [("Default",), ("iris",)]
         assert {each for (each,) in db.execute("SELECT experiment_id FROM runs")} == {1}
+
+
+#: Logs a run with an artifact as MLflow does: the places are those of the work tree that it runs in.
+MLFLOW = """
+import os, pathlib, sqlite3
+run, here = os.environ["XEXP_RUN"], os.getcwd()
+for store in ("mlruns", "mlruns/2"):
+    place = pathlib.Path(store, "1", run, "artifacts")
+    place.mkdir(parents=True)
+    (place / "note.txt").write_text(run)
+pathlib.Path("mlruns/2/1", run, "meta.yaml").write_text(
+    f"artifact_uri: file://{here}/mlruns/2/1/{run}/artifacts\\nrun_id: {run}\\n")
+with sqlite3.connect("mlflow.db") as db:
+    db.execute("CREATE TABLE runs (run_uuid TEXT PRIMARY KEY, artifact_uri TEXT)")
+    db.execute("INSERT INTO runs VALUES (?, ?)", (run, f"{here}/mlruns/1/{run}/artifacts"))
+    db.execute("INSERT INTO runs VALUES (?, ?)", (f"{run}-far", "s3://bucket/1"))
+"""
+
+
+def test_the_artifacts_of_mlflow_are_where_its_rows_say(set_up: Repo) -> None:
+    """They named the worktree of the sweep, which is gone."""
+    set_up.write("log.py", MLFLOW)
+    set_up.write(".gitignore", "mlruns\nmlflow.db\n")
+    set_up.commit("a training that logs to MLflow")
+    set_up.xexp("sweep", "-S", "lr=0.1,0.2", "--", sys.executable, "-S", "log.py").good()
+    with closing(sqlite3.connect(set_up / "mlflow.db")) as db:
+        places = dict(db.execute("SELECT run_uuid, artifact_uri FROM runs").fetchall())
+    assert [uri for run, uri in places.items() if run.endswith("-far")] == ["s3://bucket/1"] * 2
+    own = {run: Path(uri) for run, uri in places.items() if not run.endswith("-far")}
+    assert len(own) == 2
+    for run, place in own.items():
+        assert (place / "note.txt").read_text() == run and place.is_relative_to(set_up.path)
+        kept = set_up / f"mlruns/2/1/{run}"
+        (line, _) = (kept / "meta.yaml").read_text().splitlines()
+        assert line == f"artifact_uri: file://{kept}/artifacts"
