@@ -35,10 +35,10 @@ def call(*args: str | Path, cwd: Path) -> None:
 
 
 def build(folder: Path, megabytes: int, files: int) -> Path:
-    """The repository: ``train.bin`` and ``images/`` in the cache, linked."""
+    """The repository: ``train.npy`` and ``images/`` in the cache, linked."""
     repo = folder / "repo"
     (repo / "images").mkdir(parents=True)
-    with (repo / "train.bin").open("wb") as file:
+    with (repo / "train.npy").open("wb") as file:
         for _ in range(megabytes):
             file.write(os.urandom(1_000_000))
     for number in range(files):
@@ -46,7 +46,7 @@ def build(folder: Path, megabytes: int, files: int) -> Path:
     call("git", "init", "-q", "-b", "main", cwd=repo)
     call(PYTHON, "-m", "dvc", "init", "-q", cwd=repo)
     call(PYTHON, "-m", "dvc", "config", "--local", "cache.type", "hardlink", cwd=repo)
-    call(PYTHON, "-m", "dvc", "add", "-q", "train.bin", "images", cwd=repo)
+    call(PYTHON, "-m", "dvc", "add", "-q", "train.npy", "images", cwd=repo)
     call("git", "add", "-A", cwd=repo)
     call("git", "commit", "-q", "-m", "data", cwd=repo)
     os.sync()  # the data has long been on the disk when a user makes a worktree
@@ -90,7 +90,7 @@ def further(repo: Path, count: int = 6) -> tuple[float, float]:
     for name in names[1:]:
         tree = repo.parent / f"hand-{name}"
         call("git", "worktree", "add", "-q", "-b", name, tree, cwd=repo)
-        call("cp", "-rl", "train.bin", "images", tree, cwd=repo)
+        call("cp", "-rl", "train.npy", "images", tree, cwd=repo)
     marks.append(processor())
     for name in ("one", *names):
         drop(repo, repo.parent / f"exp-{name}", f"exp/{name}")
@@ -102,7 +102,7 @@ def further(repo: Path, count: int = 6) -> tuple[float, float]:
 
 def blocks(tree: Path) -> int:
     """Bytes that the data takes for itself: files that are not links to the cache."""
-    data = [tree / "train.bin", *(tree / "images").iterdir()]
+    data = [tree / "train.npy", *(tree / "images").iterdir()]
     return sum(s.st_blocks * 512 for s in (p.lstat() for p in data) if s.st_nlink == 1)
 
 
