@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,6 +112,29 @@ def test_by_key_a_row_is_changed_cell_by_cell(kind: str, old: Any, new: Any) -> 
         if one != two:
             expected[k] = {c: (old[k][c], new[k][c]) for c in one if one[c] != two[c]}
     assert cells == expected and table.changed == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new"),
+    [
+        ("DOUBLE", "0.0", "'-0.0'"),
+        ("INTERVAL", "INTERVAL 30 DAY", "INTERVAL 1 MONTH"),
+        ("VARCHAR COLLATE NOCASE", "'a'", "'A'"),
+        ("STRUCT(x INTEGER)", "{'x': NULL}", "NULL"),
+        ("STRUCT(x INTEGER)[]", "[{'x': NULL}]", "[NULL]"),
+        ("DOUBLE[]", "[0.0]", "['-0.0'::DOUBLE]"),
+        ("MAP(VARCHAR, INTEGER)", "MAP {'a': 1, 'b': 2}", "MAP {'b': 2, 'a': 1}"),
+    ],
+)
+def test_values_that_are_nearly_equal_differ(kind: str, old: str, new: str, tmp_path: Path) -> None:
+    """DuckDB calls some of them equal, or gives them one hash."""
+    a, b = tmp_path / "a.duckdb", tmp_path / "b.duckdb"
+    for path, value in ((a, old), (b, new)):
+        with duckdb.connect(str(path)) as con:
+            con.execute(f"CREATE TABLE t (k INTEGER, v {kind})")
+            con.execute(f"INSERT INTO t VALUES (1, {old}), (1, {old}), (2, {value})")
+    assert [(t.added, t.removed, t.changed) for t in diff_files(a, b)] == [(1, 1, 0)]
+    assert [(t.added, t.removed, t.changed) for t in diff_files(a, b, ["k"])] == [(0, 0, 1)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
