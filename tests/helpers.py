@@ -7,12 +7,13 @@ import json
 import logging
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,15 @@ def run(*args: str | Path, cwd: Path, stdin: str | None = None, env: dict[str, s
         check=False,
     )
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def sql(path: Path, *statements: str) -> Path:
+    """Run the statements in a SQLite file, which is made where there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path)) as db, db:
+        for statement in statements:
+            db.execute(statement)
+    return path
 
 
 def copy_tree(

@@ -179,7 +179,7 @@ class Project:
         return Path(self.worktrees()[0]["worktree"])
 
     def worktrees(self) -> list[dict[str, str]]:
-        """The worktrees of the repository; see :func:`gitxexp.storage.git.worktrees`."""
+        """The worktrees of the repository; see :func:`gitxexp.storage.git.list_worktrees`."""
         return storage_git.list_worktrees(self.git)
 
     def tops(self) -> list[Path]:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sqlite3
 import sys
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.helpers import WITHOUT_XETRACK, Done, Repo, xexp_inside
+from tests.helpers import WITHOUT_XETRACK, Done, Repo, sql, xexp_inside
 from tests.workflows.models.model_tools import content
 from tests.workflows.sweeps.sweep_tools import TRAINING, trainable
 from tests.workflows.worktrees.worktree_tools import tree_of
@@ -293,9 +291,3 @@ def of_demo(scenes: Scenes, folder: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", WITHOUT_XETRACK, prepend=os.pathsep)
         scenes.keep("demo", xexp_inside("demo", "demo", "--scene", "tag", "--json", cwd=folder))
-
-
-def sql(path: Path, *statements: str) -> None:
-    with closing(sqlite3.connect(path)) as db, db:
-        for statement in statements:
-            db.execute(statement)

@@ -15,7 +15,7 @@ from gitxexp.cli.main import main
 from gitxexp.cli.render import console
 from gitxexp.repository.config import Config
 from tests import experiments
-from tests.helpers import Clock, Repo, run
+from tests.helpers import Clock, Repo, run, sql
 from tests.terminal import Terminal
 
 
@@ -271,7 +271,7 @@ def test_names_ended_by_nul_are_as_they_are(repo: Repo) -> None:
 
 
 def test_conflicts_ended_by_nul(repo: Repo) -> None:
-    from tests.workflows.merge.test_driver import KEYED, sql
+    from tests.workflows.merge.test_driver import KEYED
 
     sql(repo / f"{ODD}.db", KEYED, "INSERT INTO runs VALUES ('a', 0.1, NULL)")
     repo.xexp("drivers", "install").good()

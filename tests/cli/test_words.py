@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import Repo
+from tests.helpers import Repo, sql
 from tests.terminal import Terminal
-from tests.workflows.merge.test_driver import KEYED, sql
+from tests.workflows.merge.test_driver import KEYED
 
 
 def on_terminal(repo: Repo, *words: str, width: int = 80, **env: str) -> tuple[str, int | None]:

@@ -25,7 +25,7 @@ from gitxexp.trackers.runs import (
     series,
     tracker_of,
 )
-from tests.helpers import Repo
+from tests.helpers import Repo, sql
 
 DVCLIVE = """
 from dvclive import Live
@@ -205,13 +205,6 @@ def test_xetrack_with_a_table_for_each_experiment(tmp_path: Path) -> None:
         assert [(run.id, run.table) for run in found] == [("run-b", "exp_b"), ("run-a", "exp_a")]
         assert found[0].params["lr"] == 0.1 and found[0].metrics == {"f1": 0.5}
         assert find_run(path, "run-a").table == "exp_a"
-
-
-def sql(path: Path, *statements: str) -> Path:
-    with closing(sqlite3.connect(path)) as db, db:
-        for statement in statements:
-            db.execute(statement)
-    return path
 
 
 @pytest.mark.parametrize(

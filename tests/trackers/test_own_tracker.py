@@ -11,17 +11,9 @@ import pytest
 
 from gitxexp.trackers.runs import latest_run
 from gitxexp.trackers.tables import event_tables
-from tests.helpers import Repo
+from tests.helpers import Repo, sql
 
 RUNS = "CREATE TABLE runs (run_id TEXT, started TEXT, lr REAL, acc REAL)"
-
-
-def sql(path: Path, *statements: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(path)) as db, db:
-        for statement in statements:
-            db.execute(statement)
-    return path
 
 
 def logged(run: str, day: int, lr: float) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gitxexp.workflows.experiments.status import Status
 
 _NAMED_AT_MOST = 5
-#: As :class:`gitxexp.storage.dvc.changes.Standing` has them.
+#: As :class:`gitxexp.storage.dvc.standing.Standing` has them.
 _STANDING = ("changed", "from another commit", "missing")
 
 

@@ -10,19 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import Clock, Repo, copy_tree, run
+from tests.helpers import Clock, Repo, copy_tree, run, sql
 
 pytestmark = pytest.mark.usefixtures("quick")  # git starts the driver
 
 KEYED = "CREATE TABLE runs (id TEXT PRIMARY KEY, f1 REAL, note TEXT)"
 KEYLESS = "CREATE TABLE runs (id TEXT, f1 REAL, note TEXT)"
-
-
-def sql(path: Path, *statements: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(path)) as db, db:
-        for statement in statements:
-            db.execute(statement)
 
 
 def ids(path: Path) -> list[str]:

@@ -10,19 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import copy_template
-from tests.helpers import Clock, Repo, run
+from tests.helpers import Clock, Repo, run, sql
 
 pytestmark = pytest.mark.usefixtures("quick")  # git starts the driver
 
 DB = "results/experiments.db"
 POINTER = f"{DB}.dvc"
 OLD = ["run-lr-0.01", "run-lr-0.1", "run-lr-1.0"]
-
-
-def sql(path: Path, *statements: str) -> None:
-    with closing(sqlite3.connect(path)) as db, db:
-        for statement in statements:
-            db.execute(statement)
 
 
 def runs(repo: Repo) -> list[str]:

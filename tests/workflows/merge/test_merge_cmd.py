@@ -16,7 +16,7 @@ from gitxexp.cli.render import merges
 from gitxexp.tables.plan import MergeOptions, Mode
 from gitxexp.workflows.merge import merge
 from tests.conftest import copy_template
-from tests.helpers import Clock, Done, Repo, run, xexp_inside, xexp_process
+from tests.helpers import Clock, Done, Repo, run, sql, xexp_inside, xexp_process
 
 pytestmark = pytest.mark.usefixtures("quick")  # git starts the drivers
 
@@ -38,12 +38,6 @@ def make(
 def rows(path: Path, sql: str = "SELECT * FROM runs ORDER BY 1, 2") -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(path)) as db:
         return db.execute(sql).fetchall()
-
-
-def change(path: Path, *statements: str) -> None:
-    with closing(sqlite3.connect(path)) as db, db:
-        for statement in statements:
-            db.execute(statement)
 
 
 def mark(path: Path) -> tuple[int, int, bytes]:
@@ -93,7 +87,7 @@ def test_a_dry_run_writes_nothing(two: Path) -> None:
 
 
 def test_a_conflict_shows_both_values_and_writes_nothing(two: Path) -> None:
-    change(two / "b.db", "UPDATE runs SET f1 = 0.9 WHERE k = 'y'")
+    sql(two / "b.db", "UPDATE runs SET f1 = 0.9 WHERE k = 'y'")
     before = (two / "a.db").read_bytes()
     done = xexp_inside("merge", "b.db", "-o", "a.db", cwd=two)
     planned = xexp_inside("merge", "b.db", "-o", "a.db", "--dry-run", cwd=two)
@@ -169,7 +163,7 @@ def test_what_cannot_be_done_is_said(
 
 
 def test_rebase_asks_and_replaces(two: Path) -> None:
-    change(two / "b.db", "UPDATE runs SET f1 = 0.9 WHERE k = 'y'")
+    sql(two / "b.db", "UPDATE runs SET f1 = 0.9 WHERE k = 'y'")
     done = xexp_inside("rebase", "b.db", "-o", "a.db", "--key", "k", cwd=two)
     assert done.code == 1 and "this replaces 1 row" in done.err and "--yes" in done.err
     assert rows(two / "a.db") == [("x", 0.5), ("y", 0.6)]
@@ -208,7 +202,7 @@ def parted_template(trained_template: Path, sealed: Path) -> Path:
     trained.commit("set up")
     trained.git("switch", "-q", "-c", "sweep")
     add(trained, "sweep-1", 0.95)
-    change(trained / DB, "ALTER TABLE predictions ADD COLUMN dropout",
+    sql(trained / DB, "ALTER TABLE predictions ADD COLUMN dropout",
            "UPDATE predictions SET dropout = 0.5 WHERE track_id = 'sweep-1'")  # fmt: skip
     save(trained, "sweep")
     trained.git("switch", "-q", "main")
@@ -224,7 +218,7 @@ def parted(parted_template: Path, tmp_path: Path) -> Repo:
 
 
 def add(repo: Repo, run: str, f1: float, at: str = "2030-01-01 00:00:00") -> None:
-    change(repo / DB, "INSERT INTO predictions (track_id, timestamp, lr, f1)"
+    sql(repo / DB, "INSERT INTO predictions (track_id, timestamp, lr, f1)"
                       f" VALUES ('{run}', '{at}', 0.5, {f1})")  # fmt: skip
 
 
@@ -358,7 +352,7 @@ def test_a_database_that_is_not_checked_out(parted: Repo) -> None:
 
 
 def test_rebase_of_a_branch_keeps_the_way_back(parted: Repo) -> None:
-    change(parted / DB, "UPDATE predictions SET f1 = 0.1 WHERE track_id = 'run-lr-0.1' AND f1 > 0")
+    sql(parted / DB, "UPDATE predictions SET f1 = 0.1 WHERE track_id = 'run-lr-0.1' AND f1 > 0")
     save(parted, "worse")
     worse = (parted / DB).read_bytes()
     done = parted.xexp("rebase", "sweep")
@@ -411,7 +405,7 @@ def test_models_become_candidates(parted: Repo) -> None:
 def test_a_file_goes_into_the_configured_database(parted: Repo, tmp_path: Path) -> None:
     other = tmp_path / "other.db"
     other.write_bytes((parted / DB).read_bytes())
-    change(other, "INSERT INTO predictions (track_id, timestamp) VALUES ('other', 'now')")
+    sql(other, "INSERT INTO predictions (track_id, timestamp) VALUES ('other', 'now')")
     parted.xexp("merge", other).good()
     assert runs(parted) == ["other", *OLD]
 

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.helpers import Repo, xexp_inside
-
-
-def sql(path: Path, *statements: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(path)) as db, db:
-        for statement in statements:
-            db.execute(statement)
-
+from tests.helpers import Repo, sql, xexp_inside
 
 CREATE = "CREATE TABLE runs (k TEXT PRIMARY KEY, f1 REAL)"
 
