@@ -151,7 +151,10 @@ class Experiment:
         from gitxexp.workflows.artifacts.get import GetRequest, stream
 
         if mode not in ("r", "rb"):
-            raise UsageError(f"mode '{mode}': a past experiment can only be read ('r' or 'rb')")
+            raise UsageError(
+                f"mode '{mode}': a past experiment can only be read ('r' or 'rb')",
+                "use mode r or rb",
+            )
         file = tempfile.TemporaryFile()  # noqa: SIM115, the caller closes it
         try:
             stream(self._project, GetRequest(self._tag.commit, (path,), self.name), file)
@@ -305,7 +308,7 @@ class Experiments(Sequence[Experiment]):
         from gitxexp.workflows.explore.compare import of_experiment, side_by_side
 
         if not self._tags:
-            raise XexpError("there is nothing to compare")
+            raise XexpError("there is nothing to compare", "choose experiments: repo.experiments()")
         sides = [of_experiment(self._project, tag) for tag in self._tags]
         return SideBySide(*side_by_side(self._project, sides))
 

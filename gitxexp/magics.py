@@ -63,7 +63,10 @@ def _sql_of(ipython: Any) -> Any:
 
         name = line.strip() if cell is not None else ""
         if name and not name.isidentifier():
-            raise UsageError(f"%%xexp_sql [NAME]: '{name}' is not the name of a variable")
+            raise UsageError(
+                f"%%xexp_sql [NAME]: '{name}' is not the name of a variable",
+                "use letters, digits and underscores",
+            )
         try:
             rows = _rows(line if cell is None else cell)
         except XexpError as error:

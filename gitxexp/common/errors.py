@@ -91,6 +91,12 @@ class UsageError(XexpError):
 
     exit_code = USAGE
 
+    @property
+    def hint(self) -> str | None:
+        """How to continue."""
+        together = self.message.endswith("cannot be used together")
+        return super().hint or ("use only one of them" if together else None)
+
 
 class NoAnswer(XexpError):
     """The command was understood and the answer is no (a refusal, a conflict, a difference)."""

@@ -123,7 +123,7 @@ def _head(path: Path) -> bytes:
         hint = suggestion(path.name, names, f"there is no such file in {path.parent.absolute()}")
         raise XexpError(f"{path} does not exist", hint) from None
     except IsADirectoryError:
-        raise XexpError(f"{path} is not a file") from None
+        raise XexpError(f"{path} is not a file", "name a file") from None
     except OSError as error:
         raise XexpError(f"cannot read {path}: {error.strerror}") from None
 

@@ -195,7 +195,7 @@ def read_json(path: Path) -> Any:
             raise ValueError(f"it {wrong}")
         return json.loads(text)
     except FileNotFoundError as error:
-        raise XexpError(f"no such file: {path}") from error
+        raise XexpError(f"no such file: {path}", "check the path") from error
     except OSError as error:
         raise XexpError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

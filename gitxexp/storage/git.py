@@ -290,7 +290,7 @@ class Git:
         except FileNotFoundError as error:
             if self.cwd.is_dir():
                 raise XexpError("git is not on PATH", f"install git {OLDEST} or later") from error
-            raise XexpError(f"no such folder: {self.cwd}") from error
+            raise XexpError(f"no such folder: {self.cwd}", "check the path") from error
 
     def text(
         self,

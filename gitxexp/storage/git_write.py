@@ -46,7 +46,7 @@ class GitWriter(Git):
         self, args: Sequence[str], fed: bool = False, env: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
         if not self.cwd.is_dir():  # GitPython would continue in the current folder
-            raise XexpError(f"no such folder: {self.cwd}")
+            raise XexpError(f"no such folder: {self.cwd}", "check the path")
         gitpython = import_gitpython()
         _refuse_unsafe(args)
         # GitPython sets LC_ALL=C, which hooks would inherit; empty is as good as not set

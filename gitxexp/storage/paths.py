@@ -209,7 +209,10 @@ def resolved(top: Path, path: str) -> str:
             continue
         links += 1
         if links > _MOST_LINKS:
-            raise Refused(f"{shown(path)} is a symbolic link that leads nowhere")
+            raise Refused(
+                f"{shown(path)} is a symbolic link that leads nowhere",
+                "remove it, or make its target",
+            )
         if target.startswith("/"):
             tops = tops or [os.path.realpath(top), str(top.absolute())]
             below = next((t for t in tops if target == t or target.startswith(f"{t}/")), None)
@@ -332,7 +335,7 @@ def read(top: Path, path: str, most: int | None = None) -> bytes:
         if stat.S_ISDIR(info.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         if not stat.S_ISREG(info.st_mode):
-            raise Refused(f"{shown(path)} is not a regular file")
+            raise Refused(f"{shown(path)} is not a regular file", "replace it by a file")
         if most is not None and info.st_size > most:
             raise Refused(f"{shown(path)} has {info.st_size:,} bytes, more than {most:,}")
         return stream.read()

@@ -52,7 +52,7 @@ def expand(names: Iterable[str | Path]) -> list[Path]:
         else:
             inside = [Path(p) for p in sorted(glob.glob(str(name), recursive=True))]  # noqa: PTH207
             if not inside:
-                raise XexpError(f"no file matches {name}")
+                raise XexpError(f"no file matches {name}", "check the pattern")
         found.update(dict.fromkeys(inside))
     return list(found)
 

@@ -49,7 +49,8 @@ def renamed(
     for old, new in changed.items():
         if fold(new) in names and fold(new) not in changed and fold(new) != old:
             raise XexpError(
-                f"{label}: table {table} has both {old} and {new}: they cannot be joined"
+                f"{label}: table {table} has both {old} and {new}: they cannot be joined",
+                "rename one of them first",
             )
     return changed
 
@@ -162,7 +163,10 @@ def check_declared_key(declared: Sequence[str], tables: Iterable[Iterable[str]])
     """Raise XexpError if a key was declared and no table has all its columns."""
     asked = {fold(name) for name in declared}
     if asked and not any(asked <= {fold(c) for c in columns} for columns in tables):
-        raise XexpError(f"no table has the key {', '.join(declared)}")
+        raise XexpError(
+            f"no table has the key {', '.join(declared)}",
+            "name columns that are there: --key COLUMN",
+        )
 
 
 def ambiguous_key(table: str, key: Sequence[str], rows: Sequence[tuple[str, int]]) -> XexpError:
@@ -426,7 +430,7 @@ def carried(kind: str, name: str) -> str:
 
 
 def missing_table(name: str) -> XexpError:
-    return XexpError(f"no input has a table {name}")
+    return XexpError(f"no input has a table {name}", "check its name")
 
 
 def stored_elsewhere(table: str, column: str, label: str) -> XexpError:

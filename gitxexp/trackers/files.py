@@ -60,7 +60,7 @@ def _parse(path: Path, parsers: dict[str, Callable[[str], Any]]) -> Any:
     except OSError as error:
         raise XexpError(f"cannot read {path}: {error.strerror}") from error
     except RecursionError as error:
-        raise XexpError(f"cannot read {path}: nested too deeply") from error
+        raise XexpError(f"cannot read {path}: nested too deeply", "make it flatter") from error
     except ValueError as error:  # JSON, TOML, csv and UTF-8 errors all derive from it
         raise XexpError(
             f"cannot read {path}: {error}", "correct the file, then try again"

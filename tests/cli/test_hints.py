@@ -293,6 +293,18 @@ def test_candidates_ended_by_nul(modelled: Repo) -> None:
 
 
 @pytest.mark.parametrize(
+    "words",
+    ["candidates --md --json", "explore columns --md --json", "explore plot f1 --out x --json",
+     "tag --run a --best b", "setup --check --uninstall", "sweep --status --list"],
+)  # fmt: skip
+def test_options_that_exclude_each_other_say_how_to_go_on(repo: Repo, words: str) -> None:
+    repo.xexp("init").good()
+    done = repo.xexp(*words.split())
+    assert done.code == 129 and "cannot be used together" in done.err
+    assert "use only one of them" in done.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         ("pormote", "'pormote' is not a git-xexp command. Did you mean promote?"),

@@ -132,9 +132,7 @@ def _refuse(
     dry_run: bool,
 ) -> None:
     if formats > 1:
-        raise UsageError(
-            "--json, --md and --github cannot be used together", "use only one of them"
-        )
+        raise UsageError("--json, --md and --github cannot be used together")
     if (train is None) != (test is None):
         raise UsageError("--train and --test go together", "git xexp check --train A --test B")
     if paths and stage == "before":

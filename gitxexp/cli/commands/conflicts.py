@@ -106,7 +106,7 @@ def resolve(
     from gitxexp.workflows.merge import conflicts
 
     if len({number for number, _ in rows}) < len(rows):
-        raise UsageError("--row names one conflict twice")
+        raise UsageError("--row names one conflict twice", "name each conflict once")
     project = open_project()
     chosen = OnConflict(side) if side else None
     with progress.line("merging"):

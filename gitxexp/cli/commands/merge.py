@@ -212,7 +212,10 @@ def _files(given: Given, mode: Mode) -> Callable[[bool], Merged]:
 
     for name in ("only", "models", "commit", "message"):
         if getattr(given, name):
-            raise UsageError(f"--{name} is for artifacts of a repository, not for -o FILE")
+            raise UsageError(
+                f"--{name} is for artifacts of a repository, not for -o FILE",
+                "omit it, or leave out -o",
+            )
     assert given.output is not None
     output, engine = given.output, Engine(given.engine)
     project = None

@@ -69,7 +69,7 @@ def promote(
               "--rollback": rollback or None}  # fmt: skip
     _check([name for name, value in chosen.items() if value is not None])
     if tag and no_commit:
-        raise UsageError("--tag and --no-commit cannot be used together", "use only one of them")
+        raise UsageError("--tag and --no-commit cannot be used together")
     project = open_project()
     request = models.PromoteRequest(version=version, run=run, best=best, worktree=worktree, rollback=rollback,
                 slot=slot, why=message or "")  # fmt: skip
@@ -93,7 +93,7 @@ def promote(
 
 def _check(given: list[str]) -> None:
     if len(given) > 1 and set(given) != {"--run", "--from-worktree"}:
-        raise UsageError(f"{' and '.join(given)} cannot be used together", "use only one of them")
+        raise UsageError(f"{' and '.join(given)} cannot be used together")
 
 
 def _ask(plan: PromotePlan, *, yes: bool) -> None:

@@ -126,7 +126,7 @@ def _check(ctx: click.Context) -> None:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
         raise UsageError(f"{names}: only for candidates, not with --{special[0]}")
     if given["projects"] and "cache" not in special:
-        raise UsageError("--project goes with --cache")
+        raise UsageError("--project goes with --cache", "git xexp prune --cache --project DIR")
 
 
 # -- candidates ------------------------------------------------------------------------------------

@@ -87,14 +87,14 @@ def sql(
 def _script(query: str | None, file: Path | None) -> str | None:
     """The statements; None where somebody is to be asked for them."""
     if query is not None and file is not None:
-        raise UsageError("a query and a file cannot be used together", "use only one of them")
+        raise UsageError("a query and a file cannot be used together")
     if query is not None:
         return query
     if file is not None and str(file) != "-":
         try:
             return file.read_text("utf-8")
         except UnicodeDecodeError:
-            raise UsageError(f"{file} is not text in UTF-8") from None
+            raise UsageError(f"{file} is not text in UTF-8", "save it as UTF-8") from None
     if file is not None or not sys.stdin.isatty():
         return sys.stdin.read()
     return None
@@ -111,7 +111,10 @@ def _run(script: str, form: str, parquet: Path | None, *, allow_files: bool) -> 
         statements = db.prepare(script)
         console.notes(dict.fromkeys(db.notes))
         if len(statements) > 1 and form in ("--json", "--parquet", "--arrow"):
-            raise UsageError(f"{form} takes one statement, and there are {len(statements)}")
+            raise UsageError(
+                f"{form} takes one statement, and there are {len(statements)}",
+                "git xexp sql -h shows the usage",
+            )
         if parquet is not None:
             db.write_parquet(statements[0], parquet)
             return

@@ -198,7 +198,10 @@ def _worktree_name(project: Project) -> str:
 
     here = next((tree for tree in list_worktrees(project) if tree.path == project.top), None)
     if here is None or here.note is None:
-        raise UsageError("--name needs a NAME outside of a worktree that git xexp made")
+        raise UsageError(
+            "--name needs a NAME outside of a worktree that git xexp made",
+            "git xexp tag --name NAME",
+        )
     return here.note.name
 
 

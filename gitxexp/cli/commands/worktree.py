@@ -67,7 +67,10 @@ def new(
     if len(names) == 1 and rev and at:
         raise UsageError(f"there are two places to start from: {rev} and --at {at}", "give one")
     if len(names) > 1 and (path or branch):
-        raise UsageError("--path and --branch are of one worktree, and there are several names")
+        raise UsageError(
+            "--path and --branch are of one worktree, and there are several names",
+            "make them one after the other",
+        )
     start = (rev if len(names) == 1 else None) or at or "HEAD"
     requests = [
         WorktreeRequest(

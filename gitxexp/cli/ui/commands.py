@@ -116,7 +116,10 @@ def _label(row: Row) -> Question:
 def _worktree(row: Row) -> Question:
     at = row.experiment.name if row.experiment else str(row.field("commit") or "")
     if not at:
-        raise NoAnswer(f"no commit of run {row.field('run')} is known")
+        raise NoAnswer(
+            f"no commit of run {row.field('run')} is known",
+            "git xexp explore list --runs shows what is known of it",
+        )
 
     def words(typed: Sequence[str]) -> list[str]:
         name = typed[0].strip()

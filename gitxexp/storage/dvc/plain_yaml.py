@@ -67,10 +67,10 @@ def check(text: str, name: str = "YAML") -> None:
     Only documents with aliases or deep nesting are parsed to find out.
     """
     if len(text) > MOST:
-        raise XexpError(f"{name} has {len(text):,} characters, more than {MOST:,}")
+        raise XexpError(f"{name} has {len(text):,} characters, more than {MOST:,}", "split it")
     depth = _flow_depth(text)
     if depth > _HOPELESS:
-        raise XexpError(f"{name} is nested more than {DEEPEST} deep")
+        raise XexpError(f"{name} is nested more than {DEEPEST} deep", "make it flatter")
     if depth > DEEPEST or _ALIAS.search(text) or _INDENT.search(text) or _ITEMS.search(text):
         _measure(text, name)
 
@@ -117,9 +117,12 @@ def _measure(text: str, name: str) -> None:
                 if event.anchor:
                     sizes[event.anchor] = size
             if len(opened) > DEEPEST:
-                raise XexpError(f"{name} is nested more than {DEEPEST} deep")
+                raise XexpError(f"{name} is nested more than {DEEPEST} deep", "make it flatter")
             if total > MOST:
-                raise XexpError(f"{name} is larger than {MOST:,} characters with its aliases")
+                raise XexpError(
+                    f"{name} is larger than {MOST:,} characters with its aliases",
+                    "use fewer aliases",
+                )
     except XexpError:
         raise
     except Exception as error:

@@ -260,12 +260,17 @@ def _items(outs: Any) -> list[dict[str, Any]]:
 def manifest_entry(entry: Any, where: str) -> File:
     """Parse one entry of a directory's manifest; raises Refused for an invalid path or id."""
     if not isinstance(entry, dict):
-        raise Refused(f"{where}: its list of files is damaged")
+        raise Refused(
+            f"{where}: its list of files is damaged", "dvc fetch brings it back from the remote"
+        )
     path, md5 = entry.get("relpath"), entry.get("md5")
     if not (isinstance(path, str) and path.isprintable() and paths.is_plain(path)):
         path = paths.tracked(path, where)
     if md5 is not None and not paths.is_file_id(md5):
-        raise Refused(f"{where}: {shown(path)}: {shown(md5)} is not an md5")
+        raise Refused(
+            f"{where}: {shown(path)}: {shown(md5)} is not an md5",
+            "restore it from an earlier commit",
+        )
     return File(path, f"md5:{md5}" if md5 else None, _number(entry.get("size")))
 
 

@@ -425,7 +425,10 @@ def receive_file(root: Path, md5: str, target: Path) -> None:
         odb.fs.get_file(odb.oid_to_path(md5), str(target))
     if not matches(target, md5):
         target.unlink(missing_ok=True)
-        raise DvcError(f"remote {name!r} has a corrupt copy of {md5}")
+        raise DvcError(
+            f"remote {name!r} has a corrupt copy of {md5}",
+            "remove it there, and push again from a clone that has it: git xexp push",
+        )
 
 
 def _default(root: Path) -> str:

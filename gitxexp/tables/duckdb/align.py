@@ -383,7 +383,10 @@ def align(
             use = Use(label, table.relation, column, kind, table.kind)
             held = uses.setdefault(key, [])
             if any(i == index for i, _ in held):
-                raise XexpError(f"{label}: two columns of {name} would both be called {shown}")
+                raise XexpError(
+                    f"{label}: two columns of {name} would both be called {shown}",
+                    "rename one of them",
+                )
             held.append((index, use))
     columns = {
         spelled[key]: common_type(session, spelled[key], [u for _, u in held], options, out)

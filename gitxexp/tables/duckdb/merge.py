@@ -49,11 +49,14 @@ def merge_files(
     """
     options = options or MergeOptions()
     if options.in_place:
-        raise UsageError("only SQLite files can be merged in place by SQLite's own engine")
+        raise UsageError(
+            "only SQLite files can be merged in place by SQLite's own engine",
+            "write a new file: -o FILE",
+        )
     _check_paths(target, sources)
     inputs = [path for path in (target, *sources) if path in sources or path.exists()]
     if not inputs:
-        raise XexpError("there is nothing to merge")
+        raise XexpError("there is nothing to merge", "name a file to merge")
     mine = target if target.exists() else None
     return run(mine, list(sources), out or target, _two_way, options, progress, write)
 
@@ -88,7 +91,7 @@ def run(
             tell(done, len(tables), "tables")
             outcomes += [o for o in [decide(session, table, kind, options)] if o]
         if not outcomes:
-            raise XexpError("there is no table to merge")
+            raise XexpError("there is no table to merge", "check the files and --table")
         _check_references(tables, outcomes)
         was = next((source for source in others if source.path == base), None)
         job = Job(session, kind, ours, others, tuple(outcomes), options, was)
@@ -249,7 +252,7 @@ def merge3_files(
     """
     options = options or MergeOptions()
     if options.in_place:
-        raise UsageError("a three-way merge always writes a new file")
+        raise UsageError("a three-way merge always writes a new file", "name it: -o FILE")
     known = base if base is not None and base.exists() and base.stat().st_size else None
     for path in filter(None, (known, ours, theirs)):
         kind_of(path)

@@ -202,7 +202,9 @@ def _duck_tables(session: Session, alias: str) -> list[Table]:
         relation = f"{alias}.{quote(schema)}.{quote(name)}"
         columns = every[schema, name]
         if "rowid" in {column.lower() for column in columns}:
-            raise XexpError(f"table {name} has a column called rowid, which DuckDB needs itself")
+            raise XexpError(
+                f"table {name} has a column called rowid, which DuckDB needs itself", "rename it"
+            )
         computed = declaration(ddl).generated
         stored = {c: t for c, t in columns.items() if c not in computed}
         unique = _duck_keys(session, alias, schema, name, ddl)

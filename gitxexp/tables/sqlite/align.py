@@ -66,7 +66,9 @@ def check_tables(options: MergeOptions, schemas: list[Schema]) -> None:
         if any(fold(name) in s.tables for s in schemas):
             continue
         if any(s.has("view", name) for s in schemas):
-            raise XexpError(f"{name} is a view, and only tables are merged")
+            raise XexpError(
+                f"{name} is a view, and only tables are merged", "drop or rename the view"
+            )
         raise missing_table(name)
 
 
@@ -81,10 +83,16 @@ def _renames(table: Table, options: MergeOptions, label: str) -> dict[str, str]:
 
 def _refuse_views(main: Schema, schema: Schema, table: Table, label: str) -> None:
     if main.has("view", table.name):
-        raise XexpError(f"{table.name} is a view in the target and a table in {label}")
+        raise XexpError(
+            f"{table.name} is a view in the target and a table in {label}",
+            "drop or rename the view",
+        )
     for name, t in main.tables.items():
         if schema.has("view", t.name) and name not in schema.tables:
-            raise XexpError(f"{t.name} is a table in the target and a view in {label}")
+            raise XexpError(
+                f"{t.name} is a table in the target and a view in {label}",
+                "drop or rename the view",
+            )
 
 
 def _create(
@@ -113,7 +121,10 @@ def _add_columns(
     fresh = [c for c in incoming if not old.column(c.name)]
     if fresh and old.virtual:
         names = ", ".join(c.name for c in fresh)
-        raise XexpError(f"the virtual table {old.name} cannot take new columns: {names}")
+        raise XexpError(
+            f"the virtual table {old.name} cannot take new columns: {names}",
+            "make it again with them",
+        )
     tally = account.of(old.name)
     tally.before = tally.before or [c.name for c in old.columns]
     tally.offered.append([c.name for c in incoming])

@@ -118,7 +118,7 @@ def read_headers(paths: Sequence[Path]) -> list[Header]:
     for path in paths:
         with clear_errors(path):
             if path.is_dir():
-                raise XexpError(f"{path} is a folder, not a database")
+                raise XexpError(f"{path} is a folder, not a database", "name the file in it")
             if path.stat().st_size == 0:
                 raise XexpError(f"{path} is empty (zero bytes)", "was it written completely?")
     found = {p: h for p in paths if (h := _small_header(p))}
@@ -147,13 +147,21 @@ def _small_header(path: Path) -> Header | None:
 
 def _parse(path: Path, raw: bytes, size: int) -> Header:
     if raw[: len(MAGIC)] != MAGIC or len(raw) < 100:
-        raise XexpError(f"{path} is not a SQLite database, or it is encrypted")
+        raise XexpError(
+            f"{path} is not a SQLite database, or it is encrypted",
+            "check it with its own program: an encrypted one has to be decrypted first",
+        )
     page = struct.unpack(">H", raw[16:18])[0]
     page = 65536 if page == 1 else page
     if raw[18] > 2 or raw[19] > 2:
-        raise XexpError(f"{path} has a newer file format than this SQLite reads")
+        raise XexpError(
+            f"{path} has a newer file format than this SQLite reads",
+            "use a Python with a newer SQLite",
+        )
     if page < 512 or page & (page - 1):
-        raise XexpError(f"{path} is corrupt: a page size of {page}")
+        raise XexpError(
+            f"{path} is corrupt: a page size of {page}", "restore it, for example with dvc checkout"
+        )
     counter, pages = struct.unpack(">I", raw[24:28])[0], struct.unpack(">I", raw[28:32])[0]
     valid = struct.unpack(">I", raw[92:96])[0]
     wal = raw[18] == 2
@@ -184,7 +192,7 @@ def clear_errors(path: Path | str, reading: bool = False) -> Iterator[None]:
                 "make room, or write elsewhere with -o",
             ) from error
         if isinstance(error, FileNotFoundError):
-            raise XexpError(f"{error.filename or path} does not exist") from error
+            raise XexpError(f"{error.filename or path} does not exist", "check the path") from error
         if isinstance(error, OSError):
             raise XexpError(f"{path}: {_words(error)}") from error
         raise _database_error(path, error) from error
@@ -201,9 +209,15 @@ def _database_error(path: Path | str, error: sqlite3.Error) -> XexpError:
             f"{path} is locked by a writer", "wait until the other program is done, then try again"
         )
     if "unsupported file format" in text:
-        return XexpError(f"{path} has a newer file format than this SQLite reads")
+        return XexpError(
+            f"{path} has a newer file format than this SQLite reads",
+            "use a Python with a newer SQLite",
+        )
     if "not a database" in text:
-        return XexpError(f"{path} is not a SQLite database, or it is encrypted")
+        return XexpError(
+            f"{path} is not a SQLite database, or it is encrypted",
+            "check it with its own program: an encrypted one has to be decrypted first",
+        )
     if "malformed" in text or "corrupt" in text:
         return XexpError(f"{path} is corrupt: {text}", "try `sqlite3 FILE .recover` on a copy")
     if "readonly" in text or "unable to open" in text:
@@ -217,4 +231,7 @@ def check_version() -> None:
     """Raise XexpError if the SQLite library is older than what this engine needs."""
     if sqlite3.sqlite_version_info < MINIMUM:
         need = ".".join(map(str, MINIMUM))
-        raise XexpError(f"SQLite {need} or later is needed, this is {sqlite3.sqlite_version}")
+        raise XexpError(
+            f"SQLite {need} or later is needed, this is {sqlite3.sqlite_version}",
+            "use a Python with a newer SQLite",
+        )

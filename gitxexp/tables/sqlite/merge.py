@@ -93,14 +93,16 @@ def _check_paths(
     target: Path, sources: Sequence[Path], out: Path | None, options: MergeOptions
 ) -> None:
     if not sources:
-        raise UsageError("no source was named")
+        raise UsageError("no source was named", "name a file to merge")
     with clear_errors(target):
         for source in sources:
             if not source.exists():
-                raise XexpError(f"{source} does not exist")
+                raise XexpError(f"{source} does not exist", "check the path")
             for other in (target, out):
                 if other is not None and other.exists() and other.samefile(source):
-                    raise XexpError(f"{source} is both a source and the target")
+                    raise XexpError(
+                        f"{source} is both a source and the target", "name another source"
+                    )
         if options.in_place and out is not None:
             raise UsageError("in place and another output cannot be used together")
         refuse_links(out if out is not None else target)
@@ -426,9 +428,11 @@ def merge3_files(
 def _check(base: Path | None, ours: Path, theirs: Path, out: Path) -> None:
     for path in (ours, theirs, *([base] if base is not None else [])):
         if not Path(path).exists():
-            raise XexpError(f"{path} does not exist")
+            raise XexpError(f"{path} does not exist", "check the path")
         if path is not ours and out.exists() and out.samefile(path):
-            raise XexpError(f"{out} is both an input and the output")
+            raise XexpError(
+                f"{out} is both an input and the output", "name another output: -o FILE"
+            )
 
 
 def _empty(path: Path) -> Path:

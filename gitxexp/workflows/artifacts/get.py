@@ -168,7 +168,7 @@ class _Get:
         with atomic_write(place) as temporary:
             shutil.copyfile(file, temporary)
             if hash_file(temporary) != md5:
-                raise XexpError(f"the kept copy of {name} has changed")
+                raise XexpError(f"the kept copy of {name} has changed", "try again")
         self.done.append(GotFile(name, target.path, size, "kept"))
 
     # -- one PATH ------------------------------------------------------------------------------

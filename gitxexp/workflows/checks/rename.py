@@ -65,7 +65,10 @@ def _require_unused(database: Database, column: str, shown: str) -> None:
 def _rename_in(database: Database, table: Table, old: str, new: str) -> None:
     name, one, other = quote(table.name), quote(old), quote(new)
     if old in table.key:
-        raise XexpError(f"{old} is part of the key of {table.name}: it is not renamed")
+        raise XexpError(
+            f"{old} is part of the key of {table.name}: it is not renamed",
+            "rename it in the tracker, for new runs",
+        )
     if new not in table.columns:
         database.run(f"ALTER TABLE {name} RENAME COLUMN {one} TO {other}")
         return

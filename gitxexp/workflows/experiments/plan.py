@@ -102,7 +102,10 @@ class Request:
         if self.wanted.run and self.wanted.best:
             raise UsageError("--run and --best cannot be used together")
         if (self.where or self.of or self.all_runs) and not self.wanted.best:
-            raise UsageError("--where, --of and --all-runs choose runs for --best METRIC")
+            raise UsageError(
+                "--where, --of and --all-runs choose runs for --best METRIC",
+                "git xexp tag --best METRIC",
+            )
 
 
 def refuse_two_versions(version: AnyVersion | None, level: Level | None, name: str | None) -> None:

@@ -81,7 +81,7 @@ def tag(
     All or nothing: on any failure refs, index, pointers, registry and rows are restored.
     """
     if request.everything and not request.commit:
-        raise UsageError("--all and --no-commit cannot be used together", "use only one of them")
+        raise UsageError("--all and --no-commit cannot be used together")
     project.recover_first(wait=wait)
     project.require_set_up()
     try:

@@ -292,7 +292,10 @@ def _steps(
 ) -> Plot:  # fmt: skip
     """A curve for each run, the best ones where there are many."""
     if name.kind != "metric":
-        raise UsageError(f"'{name.name}' is not a metric: it has no steps")
+        raise UsageError(
+            f"'{name.name}' is not a metric: it has no steps",
+            "git xexp explore columns shows the metrics",
+        )
     most = request.query.limit or CURVES
     having = [row for row in rows if row.logged and name.value(row) is not None]
     more = column_names.maximize(name.name, query.directions(project.config))

@@ -183,7 +183,7 @@ class _Check:
         if output is not None and output.cached:
             source = self._object(output)
             if source is None:
-                raise XexpError(f"{name} is not in the cache")
+                raise XexpError(f"{name} is not in the cache", "dvc fetch --all-tags")
             shutil.copyfile(source, copy)
             return copy
         blob = next(self.project.git.cat([f"{self.experiment.commit}:{name}"]), None)

@@ -55,7 +55,10 @@ def find_source(project: Project, words: tuple[str, ...]) -> Source:
         return _mlflow(project, place)
     if kind == "dvc-exp":
         if place:
-            raise UsageError("dvc-exp takes no path: it reads the experiments of this repository")
+            raise UsageError(
+                "dvc-exp takes no path: it reads the experiments of this repository",
+                "git xexp import dvc-exp",
+            )
         return DvcExperiments(project)
     if not place:
         raise UsageError(f"{kind} is followed by {KINDS[kind]}", f"git xexp import {kind} PATH")
@@ -68,7 +71,10 @@ def find_source(project: Project, words: tuple[str, ...]) -> Source:
     if kind == "tensorboard":
         return EventFiles(path, name)
     if path.is_dir():
-        raise XexpError(f"{place} is a folder, and {kind} is followed by {KINDS[kind]}")
+        raise XexpError(
+            f"{place} is a folder, and {kind} is followed by {KINDS[kind]}",
+            "git xexp import -h shows the usage",
+        )
     return TableFile(path, kind, name, role_rules(project.config))
 
 
@@ -127,7 +133,7 @@ def _mlflow(project: Project, place: str) -> Source:
         return MlflowServer(name, place)
     _check_links(project, path)
     if not path.exists():
-        raise XexpError(f"no such MLflow store: {place}")
+        raise XexpError(f"no such MLflow store: {place}", "check the path")
     if path.is_dir():
         if not mlflow_files.ADAPTER.knows(path):
             inner = path / "mlruns"

@@ -195,7 +195,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
             f"cannot read {path}: {error}", "correct the file, then try again"
         ) from error
     if not rows:
-        raise XexpError(f"{path} has no rows")
+        raise XexpError(f"{path} has no rows", "export it again")
     return rows
 
 
@@ -217,7 +217,7 @@ def _documents(path: Path) -> list[dict[str, Any]]:
     found = found.get("runs", found) if isinstance(found, dict) else found
     found = [found] if isinstance(found, dict) else found
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise XexpError(f"{path} holds no list of runs")
+        raise XexpError(f"{path} holds no list of runs", "export the runs as a list of objects")
     return found
 
 
@@ -273,7 +273,7 @@ def _exported(document: Mapping[str, Any], origin: str) -> SourceRun:
     facts = {known[n]: v for n, v in names.items() if n in known and isinstance(v, str | int)}
     id = str(facts.get("run_id") or facts.get("run_name") or "")
     if not id:
-        raise XexpError("a run of the export has neither id nor name")
+        raise XexpError("a run of the export has neither id nor name", "give each run an id")
     tags = {n: v for n, v in ended.items() if n not in numbers and isinstance(v, str)}
     if isinstance(names.get("tags"), list) and names["tags"]:
         tags["tags"] = ", ".join(map(str, names["tags"]))

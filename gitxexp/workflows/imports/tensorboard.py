@@ -30,7 +30,7 @@ class EventFiles:
     def each(self, sink: Sink, progress: Progress | None = None) -> None:
         """Every run, named by its folder."""
         if not self.path.is_dir():
-            raise XexpError(f"no such folder: {self.path}")
+            raise XexpError(f"no such folder: {self.path}", "check the path")
         folders: dict[Path, list[Path]] = {}
         for file in sorted(self.path.rglob("*tfevents*")):
             if file.is_file():

@@ -562,7 +562,9 @@ def choose_paths(project: Project, wanted: Sequence[str], known: Iterable[str]) 
         candidates = (posixpath.normpath(project.places.prefix + given), posixpath.normpath(given))
         matching = [n for n in names if any(_is_named(n, path) for path in candidates)]
         if not matching:
-            raise UsageError(f"'{given}' is not one of: {', '.join(names) or 'nothing'}")
+            raise UsageError(
+                f"'{given}' is not one of: {', '.join(names) or 'nothing'}", "use one of them"
+            )
         chosen.update(dict.fromkeys(matching))
     return list(chosen)
 

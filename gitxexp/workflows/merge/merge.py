@@ -530,7 +530,7 @@ def distinct(job: MergeJob, target: Path) -> list[Path]:
         if not (target.exists() and item.file.exists() and item.file.samefile(target)):
             files.setdefault(os.path.realpath(item.file), item.file)
     if not files:
-        raise XexpError(f"{job.path}: the source is the target itself")
+        raise XexpError(f"{job.path}: the source is the target itself", "name another source")
     return list(files.values())
 
 

@@ -57,7 +57,9 @@ def only_configurations(project: Project, names: Sequence[str]) -> list[Known]:
             continue
         found += [] if one.version else [one]
     if found and len(found) < len(names):
-        raise XexpError("experiments and configurations are changed one after the other")
+        raise XexpError(
+            "experiments and configurations are changed one after the other", "name only one kind"
+        )
     return found
 
 

@@ -401,7 +401,7 @@ def _start(
         )  # fmt: skip
     except FileNotFoundError as error:
         if not cwd.is_dir():
-            raise XexpError(f"no such folder: {cwd}") from error
+            raise XexpError(f"no such folder: {cwd}", "check the path") from error
         where = "" if "/" in command[0] else " on PATH"
         raise XexpError(
             f"there is no command '{command[0]}'{where}",
@@ -413,7 +413,7 @@ def _start(
         hint = how_to_start(command[0], cwd) if error.errno in (8, 13) else None
         raise XexpError(f"cannot run {command[0]}: {error.strerror}", hint) from error
     except ValueError as error:  # a NUL in a word
-        raise XexpError(f"cannot run {command[0]!r}: {error}") from error
+        raise XexpError(f"cannot run {command[0]!r}: {error}", "leave out the null byte") from error
 
 
 def _is_terminal(number: int) -> bool:

@@ -72,7 +72,7 @@ def _refuse_unknown(function: Callable[..., Any], names: Mapping[str, Any]) -> N
     """Raise UsageError if the function does not accept the parameters as keywords."""
     keywords = {keyword(name): name for name in names}
     if len(keywords) < len(names):
-        raise UsageError(f"several parameters end alike: {', '.join(names)}")
+        raise UsageError(f"several parameters end alike: {', '.join(names)}", "rename one of them")
     try:
         inspect.signature(function).bind(**keywords)
     except TypeError as error:

@@ -186,7 +186,10 @@ def _toml(text: str, values: Mapping[str, Any], file: str) -> str:
     document = tomlkit.parse(text)
     for name, value in values.items():
         if value is None:
-            raise UsageError(f"TOML has no null: {file} cannot hold {name}")
+            raise UsageError(
+                f"TOML has no null: {file} cannot hold {name}",
+                "leave the parameter out of the file",
+            )
         _set(document, name.split("."), value, file)
     return tomlkit.dumps(document)
 
@@ -202,12 +205,18 @@ def _set(document: Any, keys: Sequence[str], value: Any, file: str) -> None:
         document = inner
     if isinstance(document, list):
         if not (last.isdigit() and int(last) < len(document)):
-            raise UsageError(f"{'.'.join(keys)}: {file} has a list there, and no item {last}")
+            raise UsageError(
+                f"{'.'.join(keys)}: {file} has a list there, and no item {last}",
+                "add it to the file first",
+            )
         document[int(last)] = value
     elif hasattr(document, "keys"):
         document[_spelled(document, last)] = value
     else:
-        raise UsageError(f"cannot set {'.'.join(keys)} in {file}: {'.'.join(way)} is a value")
+        raise UsageError(
+            f"cannot set {'.'.join(keys)} in {file}: {'.'.join(way)} is a value",
+            "name the parameter as the file has it",
+        )
 
 
 def _item(document: Any, key: str) -> Any:

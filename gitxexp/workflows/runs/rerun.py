@@ -194,7 +194,10 @@ def find_past(project: Project, request: RerunRequest) -> Past:
         )
     metrics = found.metrics if found else experiment.payload.metrics if experiment else {}
     if not metrics:
-        raise XexpError(f"{name} has no metrics to compare with")
+        raise XexpError(
+            f"{name} has no metrics to compare with",
+            "name a run with metrics: git xexp explore list --runs",
+        )
     commit = found.run_commit if found else ""
     commit = commit or (experiment.commit if experiment else "")
     known = project.git.resolve(commit) if commit else None

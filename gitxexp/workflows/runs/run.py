@@ -198,7 +198,7 @@ def prepare(project: Project, request: RunRequest, *, cwd: Path, wait: bool = Tr
     project.recover_first(wait=wait)
     project.require_set_up()
     if request.everything and request.dirty:
-        raise UsageError("--all and --dirty cannot be used together", "use only one of them")
+        raise UsageError("--all and --dirty cannot be used together")
     refuse_two_versions(request.version, request.level, request.name)
     command = request.command or default_command(project)
     require_utf8(*command)

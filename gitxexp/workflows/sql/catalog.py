@@ -313,7 +313,9 @@ class Catalog:
         CommitFiles(self.project.commits, commit, self.contents.objects.manifest, revision).find(
             name
         )
-        raise XexpError(f"'{name}' is not a file at {revision}")
+        raise XexpError(
+            f"'{name}' is not a file at {revision}", "git ls-tree shows the files of a revision"
+        )
 
     def _spelled(self, name: str) -> list[str]:
         """Resolve a path relative to this folder, then to the top."""

@@ -137,7 +137,10 @@ def multiplied(axes: Sequence[Axis], *, zipped: bool = False) -> Grid:
     counts = {axis.name: len(axis.values) for axis in axes if len(axis.values) != 1}
     if len(set(counts.values())) > 1:
         said = ", ".join(f"{name} has {count}" for name, count in counts.items())
-        raise UsageError(f"--zip pairs values, and there are not as many of each: {said}")
+        raise UsageError(
+            f"--zip pairs values, and there are not as many of each: {said}",
+            "give each parameter as many values",
+        )
     length = max((len(axis.values) for axis in axes), default=0)
     pairs = tuple(
         {a.name: a.values[at if len(a.values) > 1 else 0] for a in axes} for at in range(length)
@@ -179,7 +182,7 @@ def axis_of(name: str, spelled: str) -> Axis:
         found, interval = _called(name, call[1], split(call[2]))
         values += found
         if len(values) > MOST:
-            raise UsageError(f"{name} has more than {MOST} values")
+            raise UsageError(f"{name} has more than {MOST} values", "give a larger step")
     return Axis(name, _once(values), interval if len(words) == 1 else None)
 
 
@@ -201,7 +204,10 @@ def split(text: str) -> list[str]:
         else:
             word += char
     if depth or quote:
-        raise UsageError(f"'{text}': a bracket or quote is left open")
+        raise UsageError(
+            f"'{text}': a bracket or quote is left open",
+            "close it, or quote the whole word for the shell",
+        )
     return [*words, word]
 
 
@@ -244,7 +250,7 @@ def _range(said: str, numbers: Sequence[Decimal]) -> tuple[list[Any], Interval |
     ratio = (stop - start) / step
     count = max(0, int(ratio.to_integral_value(ROUND_CEILING))) if ratio < 2 * MOST else 2 * MOST
     if count > MOST:
-        raise UsageError(f"'{said}' has more than {MOST} values")
+        raise UsageError(f"'{said}' has more than {MOST} values", "give a larger step")
     if not count:
         raise UsageError(f"'{said}' has no values", "like: range(8,65,8): 8, 16, … 64")
     whole = all(number == int(number) for number in (start, step))
@@ -297,7 +303,7 @@ def _document(path: Path) -> Any:
         try:
             text = path.read_text("utf-8-sig")
         except FileNotFoundError:
-            raise XexpError(f"no such file: {path}") from None
+            raise XexpError(f"no such file: {path}", "check the path") from None
         except (OSError, UnicodeDecodeError) as error:
             raise XexpError(f"cannot read {path}: {error}") from error
         if text.lstrip().startswith("-"):
@@ -317,7 +323,7 @@ def of_mapping(section: Mapping[str, Any], where: str) -> Grid:
     for name, value in flatten(section).items():
         if isinstance(value, list | tuple):
             if not value:
-                raise XexpError(f"{where}: {name} has no values")
+                raise XexpError(f"{where}: {name} has no values", "give at least one")
             axes.append(Axis(name, _once(value)))
         elif isinstance(value, str) and _CALL.fullmatch(value.strip()):
             axes.append(axis_of(name, value))

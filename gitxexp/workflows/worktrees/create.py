@@ -122,7 +122,7 @@ def check(
     names = [request.name for request in requests]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise UsageError(f"'{twice}' is given twice")
+        raise UsageError(f"'{twice}' is given twice", "name each once")
     project.recover_first(wait=wait)
     found = [_finished(project, request) for request in requests]
     with asked_once():

@@ -47,7 +47,7 @@ def diff(
     if as_md and (code or as_json):
         raise UsageError(f"--md and {'--code' if code else '--json'} cannot be used together")
     if code and len(versions) > 2:
-        raise UsageError("--code prints the patch between two")
+        raise UsageError("--code prints the patch between two", "git xexp explore diff A B --code")
     project = open_project()
     names = _names(versions)
     known = project.tags()

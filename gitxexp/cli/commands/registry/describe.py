@@ -40,7 +40,7 @@ def describe(
     from gitxexp.workflows.registry.annotate import Annotation
 
     if edit and message is not None:
-        raise UsageError("-e and -m cannot be used together", "use only one of them")
+        raise UsageError("-e and -m cannot be used together")
     text = _edited(db, version) if edit else message
     if text is not None and not text.strip():
         raise XexpError("the description is empty: nothing was changed", "give a text: -m TEXT")
