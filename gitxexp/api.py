@@ -306,10 +306,10 @@ class Repository:
         and tag to ``remote``, all or nothing. Raises NoAnswer if the tag is refused.
         """
         from gitxexp.workflows.experiments.collect import Wanted
-        from gitxexp.workflows.experiments.plan import Request
+        from gitxexp.workflows.experiments.plan import TagRequest
         from gitxexp.workflows.experiments.tag import tag, tag_and_push
 
-        request = Request(
+        request = TagRequest(
             version=_version(version), level=_one_of(Level, level) if level else None, name=name,
             wanted=Wanted(run=run, best=best, params=dict(params or {}), metrics=dict(metrics or {})),
             text=message, labels=tuple(labels), everything=include_modified, commit=commit,
@@ -350,9 +350,9 @@ class Repository:
         ``include_modified``, ``commit``, ``stamp``, ``drop_rows``, ``track``, ``bring_rows``,
         ``revert_outputs`` and ``allow_mismatch``; changes nothing."""
         from gitxexp.workflows.experiments.collect import Wanted
-        from gitxexp.workflows.experiments.plan import Request, plan
+        from gitxexp.workflows.experiments.plan import TagRequest, plan
 
-        request = Request(
+        request = TagRequest(
             version=_version(version), level=_one_of(Level, level) if level else None, name=name,
             wanted=Wanted(run=run, best=best, params=dict(params or {}), metrics=dict(metrics or {})),
             text=message, labels=tuple(labels), everything=include_modified, commit=commit,
@@ -1107,9 +1107,9 @@ class Repository:
         Raises UsageError for an unknown rule.
         """
         from gitxexp.workflows.checks.check import check
-        from gitxexp.workflows.checks.report import Request
+        from gitxexp.workflows.checks.report import CheckRequest
 
-        request = Request(
+        request = CheckRequest(
             paths=tuple(map(Path, paths)),
             before=before,
             only=frozenset(only),
@@ -1317,9 +1317,9 @@ class Repository:
         """Return the report on ``versions`` (none: all), restricted by ``filter`` and ``where`` and
         ranked by ``metric`` (None: the primary one), as ``git xexp report --md``: the best
         experiment, what it changed, what is noise, and how important each parameter is."""
-        from gitxexp.workflows.report.report import Request, report
+        from gitxexp.workflows.report.report import ReportRequest, report
 
-        return report(self._project, Request(versions, metric, filter, where))
+        return report(self._project, ReportRequest(versions, metric, filter, where))
 
     def report_page(
         self,
@@ -1334,10 +1334,10 @@ class Repository:
         :meth:`report`. Raises UsageError if vl-convert-python is not installed."""
         from gitxexp.cli.render.page import html, vega
         from gitxexp.workflows.report.page import page
-        from gitxexp.workflows.report.report import Request
+        from gitxexp.workflows.report.report import ReportRequest
 
         script = vega.script()
-        request = Request(versions, metric, filter, where, title)
+        request = ReportRequest(versions, metric, filter, where, title)
         return html.as_html(page(self._project, request), script)
 
     def sql(self, query: str, *, allow_files: bool = False) -> duckdb.DuckDBPyRelation:
@@ -1587,12 +1587,12 @@ def context(params: Mapping[str, Any] | None = None, path: PathLike = ".") -> di
     from gitxexp.repository.config_hash import flatten
     from gitxexp.workflows.experiments.collect import Wanted
     from gitxexp.workflows.experiments.describe import data_outputs
-    from gitxexp.workflows.experiments.plan import Request, plan
+    from gitxexp.workflows.experiments.plan import TagRequest, plan
 
     project = Project.open(path)
     given = {} if params is None else flatten(params)
     wanted = Wanted(params=given, use_run=params is None)
-    planned = plan(project, Request(
+    planned = plan(project, TagRequest(
         wanted=wanted, everything=True, drop_rows=True, revert_outputs=True, track=False,
         mismatch=True,
     ))  # fmt: skip

@@ -17,7 +17,7 @@ from gitxexp.cli.ui.panes import logged
 from gitxexp.repository.repository import Project
 from gitxexp.workflows.explore.query import every_row
 from gitxexp.workflows.report.page import page
-from gitxexp.workflows.report.report import Request
+from gitxexp.workflows.report.report import ReportRequest
 from gitxexp.workflows.runs.record import RowsFound, RunRecord, write
 from tests import experiments
 from tests.helpers import Clock, Repo
@@ -168,7 +168,7 @@ def test_rows_of_one_run_in_two_tables(repo: Repo, clock: Clock) -> None:
     project = Project.open(repo.path)  # the browser and the report draw the curves of both
     row = next(row for row in every_row(project, runs=False) if row.field("version") == "e0.1.0")
     assert [run.id for run in logged(project, row)] == ["m-1", "p-1"]
-    (curve,) = page(project, Request()).curves
+    (curve,) = page(project, ReportRequest()).curves
     assert (curve.run, curve.metric, curve.total) == ("m-1", "loss", 2)
 
 

@@ -42,9 +42,9 @@ import sys
 from pathlib import Path
 from time import process_time
 from gitxexp.workflows.checks.check import check
-from gitxexp.workflows.checks.report import Request
+from gitxexp.workflows.checks.report import CheckRequest
 before = process_time()
-report = check(None, Request(paths=(Path(sys.argv[1]),)))
+report = check(None, CheckRequest(paths=(Path(sys.argv[1]),)))
 took = process_time() - before
 status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
 memory = int(status["VmHWM"].split()[0]) // 1024  # ru_maxrss has that of the process that forked

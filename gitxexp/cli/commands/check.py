@@ -17,7 +17,7 @@ from gitxexp.common.text import counted
 
 if TYPE_CHECKING:
     from gitxexp.repository.repository import Project
-    from gitxexp.workflows.checks.report import Report, Request
+    from gitxexp.workflows.checks.report import CheckRequest, Report
     from gitxexp.workflows.checks.rule import Fix
 
 _FILE = click.Path(path_type=Path)
@@ -79,7 +79,7 @@ def check(
     Examines the results, the record and the data after a run, or with --before what a run would
     fail to record; with PATH, any SQLite, DuckDB or parquet file.
     """
-    from gitxexp.workflows.checks.report import Request
+    from gitxexp.workflows.checks.report import CheckRequest
 
     if ci:
         _print_workflow(ci)
@@ -90,7 +90,7 @@ def check(
         )
     stage = "before" if params_from is not None else stage
     _refuse(paths, stage, train, test, base, sum((md, github, as_json)), fix=fix, dry_run=dry_run)
-    request = Request(
+    request = CheckRequest(
         paths=_files(paths),
         before=stage == "before",
         only=frozenset(only or ()),
@@ -166,7 +166,7 @@ def _files(paths: tuple[Path, ...]) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def _project(request: Request) -> Project | None:
+def _project(request: CheckRequest) -> Project | None:
     """The repository; None outside of one, where files are named."""
     try:
         return open_project()
@@ -176,7 +176,7 @@ def _project(request: Request) -> Project | None:
         raise
 
 
-def _report(project: Project | None, request: Request, *, fix: bool) -> Report:
+def _report(project: Project | None, request: CheckRequest, *, fix: bool) -> Report:
     from gitxexp.workflows.checks.unchanged import known
 
     if project is not None and not fix and (report := known(project, request)):
@@ -190,7 +190,7 @@ def _report(project: Project | None, request: Request, *, fix: bool) -> Report:
 
 
 def _fixed(
-    project: Project | None, request: Request, report: Report, *, dry_run: bool, yes: bool
+    project: Project | None, request: CheckRequest, report: Report, *, dry_run: bool, yes: bool
 ) -> tuple[Report, tuple[str, ...]]:
     """The report after what is corrected, and what that is."""
     from gitxexp.workflows.checks.fixes import apply, fixable

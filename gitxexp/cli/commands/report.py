@@ -16,7 +16,7 @@ from gitxexp.common.errors import UsageError, XexpError
 
 if TYPE_CHECKING:
     from gitxexp.repository.repository import Project
-    from gitxexp.workflows.report.report import Request
+    from gitxexp.workflows.report.report import ReportRequest
 
 #: Where the page is written unless -o says otherwise.
 _FILE = Path("report.html")
@@ -52,9 +52,9 @@ def report(
     metric, the difference of any two experiments, artifacts and checks. It covers all experiments,
     or the versions given. --md prints Markdown for a pull request.
     """
-    from gitxexp.workflows.report.report import Request
+    from gitxexp.workflows.report.report import ReportRequest
 
-    request = Request(versions, metric, filter_, where, title)
+    request = ReportRequest(versions, metric, filter_, where, title)
     if as_md or (out is not None and out.suffix.lower() in (".md", ".markdown")):
         if open_:
             raise UsageError(
@@ -67,7 +67,7 @@ def report(
     _page(open_project(), request, out, show=open_)
 
 
-def _markdown(project: Project, request: Request, out: Path | None) -> None:
+def _markdown(project: Project, request: ReportRequest, out: Path | None) -> None:
     from gitxexp.cli.render.report import as_markdown
     from gitxexp.workflows.report.report import report
 
@@ -80,7 +80,7 @@ def _markdown(project: Project, request: Request, out: Path | None) -> None:
         _write(out, "".join(f"{line}\n" for line in lines))
 
 
-def _page(project: Project, request: Request, out: Path | None, *, show: bool) -> None:
+def _page(project: Project, request: ReportRequest, out: Path | None, *, show: bool) -> None:
     from gitxexp.cli.render.page import html, vega
     from gitxexp.workflows.report.page import page
 

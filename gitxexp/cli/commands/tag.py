@@ -25,7 +25,7 @@ from gitxexp.common.errors import NoAnswer, UsageError
 if TYPE_CHECKING:
     from gitxexp.repository.repository import Project
     from gitxexp.repository.version import AnyVersion
-    from gitxexp.workflows.experiments.plan import Plan, Request
+    from gitxexp.workflows.experiments.plan import Plan, TagRequest
     from gitxexp.workflows.experiments.tag import Tagged
 
 
@@ -143,14 +143,14 @@ def tag(
     from gitxexp.repository.version import Level
     from gitxexp.workflows.experiments.collect import Wanted
     from gitxexp.workflows.experiments.outputs import LostRows
-    from gitxexp.workflows.experiments.plan import Request
+    from gitxexp.workflows.experiments.plan import TagRequest
 
     project = open_project()
     if renumber is not None:
         _renumber(project, renumber, remote, wait=not no_wait, as_json=as_json)
         return
     hints.note_drivers(project)
-    request = Request(
+    request = TagRequest(
         version=version,
         level=Level(level) if level else None,
         name=_worktree_name(project) if name == _HERE else name,
@@ -217,7 +217,7 @@ def _renumber(
 
 
 def _tag(
-    project: Project, request: Request, remote: str | None, *, push: bool, wait: bool
+    project: Project, request: TagRequest, remote: str | None, *, push: bool, wait: bool
 ) -> Tagged:
     from gitxexp.workflows.experiments.tag import tag, tag_and_push
 
@@ -227,14 +227,14 @@ def _tag(
         return tag_and_push(project, request, remote, wait=wait)
 
 
-def _plan(project: Project, request: Request) -> Plan:
+def _plan(project: Project, request: TagRequest) -> Plan:
     from gitxexp.workflows.experiments.plan import plan
 
     with progress.line("reading the data") as project.progress:
         return plan(project, request)
 
 
-def _confirmed(project: Project, request: Request, *, edit: bool) -> Request:
+def _confirmed(project: Project, request: TagRequest, *, edit: bool) -> TagRequest:
     """The request with the description that the user accepted or edited."""
     plan = _plan(project, request)
     if edit:

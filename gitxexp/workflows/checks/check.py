@@ -14,7 +14,7 @@ from gitxexp.repository.repository import Project
 from gitxexp.storage.git import asked_once
 from gitxexp.workflows.checks import unchanged
 from gitxexp.workflows.checks.context import Context
-from gitxexp.workflows.checks.report import Ignored, Report, Request, Skipped
+from gitxexp.workflows.checks.report import CheckRequest, Ignored, Report, Skipped
 from gitxexp.workflows.checks.rule import (
     UNREADABLE,
     Finding,
@@ -27,7 +27,7 @@ from gitxexp.workflows.checks.rule import (
 
 
 @asked_once()
-def check(project: Project | None, request: Request) -> Report:
+def check(project: Project | None, request: CheckRequest) -> Report:
     """Apply the rules that ``request`` selects. ``project`` is None outside a repository.
 
     Raises UsageError for an unknown rule, XexpError for a named file that cannot be read.
@@ -65,14 +65,14 @@ def checks_before(
     ``version`` is the one that it will log, ``jobs`` the number of processes that will write
     results concurrently. Raises UsageError for an unknown rule in ``only`` or ``skip``.
     """
-    request = Request(
+    request = CheckRequest(
         before=True, only=frozenset(only), skip=frozenset(skip), params=params or {}, version=version,
         jobs=jobs,
     )  # fmt: skip
     return list(check(project, request).findings)
 
 
-def _chosen(request: Request) -> list[Rule]:
+def _chosen(request: CheckRequest) -> list[Rule]:
     scopes, asked = _scopes(request), request.only | request.skip
     every = rules_before() if scopes == {Scope.BEFORE} else rules()
     if not asked <= {rule.id for rule in every}:
@@ -89,7 +89,7 @@ def _chosen(request: Request) -> list[Rule]:
     return [rule for rule in wanted if rule.id not in request.skip]
 
 
-def _scopes(request: Request) -> set[Scope]:
+def _scopes(request: CheckRequest) -> set[Scope]:
     if request.before:
         return {Scope.BEFORE}
     scopes = {Scope.DATA} if request.train else set()

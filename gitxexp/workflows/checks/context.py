@@ -20,7 +20,7 @@ from gitxexp.trackers.run import Run
 from gitxexp.trackers.runs import latest_run
 from gitxexp.workflows.checks import bounds
 from gitxexp.workflows.checks.dataclass_fields import Fields, fields_of
-from gitxexp.workflows.checks.report import Request
+from gitxexp.workflows.checks.report import CheckRequest
 from gitxexp.workflows.experiments import collect, stores
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Changed:
 class Context:
     """One check. Without a repository ``at`` is None, and only files are checked."""
 
-    def __init__(self, project: Project | None, request: Request) -> None:
+    def __init__(self, project: Project | None, request: CheckRequest) -> None:
         self.at = project
         self.request = request
         self.skipped: list[tuple[str, str]] = []  #: rules that could not be applied, and why

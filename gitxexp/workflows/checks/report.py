@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Request:
+class CheckRequest:
     """The request to a check.
 
     ``paths`` are results files (none: those of the repository). ``before`` asks for the rules

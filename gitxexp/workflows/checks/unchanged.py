@@ -17,7 +17,7 @@ from typing import Any
 from gitxexp._version import __version__
 from gitxexp.common.files import SUFFIXES, atomic_write
 from gitxexp.repository.repository import Project
-from gitxexp.workflows.checks.report import Ignored, Report, Request, Skipped
+from gitxexp.workflows.checks.report import CheckRequest, Ignored, Report, Skipped
 from gitxexp.workflows.checks.rule import Finding, Level
 
 #: Its name in the repository's state folder; a different one for each work tree.
@@ -27,7 +27,7 @@ _SETTINGS = r"^(xexp|merge\.xexp)\."
 _OURS = (".xexp/config.toml", ".xexp/registry.db", ".dvc/config", ".dvc/config.local")
 
 
-def known(project: Project, request: Request) -> Report | None:
+def known(project: Project, request: CheckRequest) -> Report | None:
     """The report of the last check that found no error, if nothing has changed since."""
     if not is_whole(request) or project.places.top is None:
         return None
@@ -38,7 +38,9 @@ def known(project: Project, request: Request) -> Report | None:
     return None
 
 
-def remember(project: Project, request: Request, report: Report, watched: Iterable[Path]) -> None:
+def remember(
+    project: Project, request: CheckRequest, report: Report, watched: Iterable[Path]
+) -> None:
     """Save the report of a check that found no error; otherwise delete the last one."""
     if not is_whole(request) or project.places.top is None:
         return
@@ -57,7 +59,7 @@ def remember(project: Project, request: Request, report: Report, watched: Iterab
             temporary.write_text(text, "utf-8")
 
 
-def is_whole(request: Request) -> bool:
+def is_whole(request: CheckRequest) -> bool:
     """Whether the whole record is checked."""
     elsewhere = request.ask_remote or request.train
     return not (request.paths or request.before or elsewhere or request.base)
@@ -67,7 +69,7 @@ def _path(project: Project) -> Path:
     return project.state / f"{project.places.git_dir.name.strip('.')}-{_FILE}"
 
 
-def fingerprint(project: Project, request: Request, watched: Iterable[str]) -> list[Any]:
+def fingerprint(project: Project, request: CheckRequest, watched: Iterable[str]) -> list[Any]:
     """A fingerprint as JSON values: equal to the previous one if nothing has changed."""
     refs = project.git.refs_later()
     patterns = [*_POINTERS, *(f"*{suffix}" for suffix in SUFFIXES)]

@@ -71,7 +71,7 @@ class Ran:
 
 
 @dataclass(frozen=True)
-class Request:
+class TagRequest:
     """What the user asked ``tag`` for."""
 
     version: AnyVersion | None = None
@@ -137,7 +137,7 @@ class Plan:
     kept: tuple[KeptFile, ...] = ()  #: files of the run that replace those of a later one
 
 
-def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = ()) -> Plan:
+def plan(project: Project, request: TagRequest, elsewhere: Iterable[AnyVersion] = ()) -> Plan:
     """Plan everything that ``tag`` would do now; changes nothing.
 
     ``elsewhere`` are versions taken on the remote. Raises XexpError naming modified tracked files
@@ -149,7 +149,7 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
         return _plan(project, request, elsewhere)
 
 
-def _plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion]) -> Plan:
+def _plan(project: Project, request: TagRequest, elsewhere: Iterable[AnyVersion]) -> Plan:
     branch, head = repository_commit.check_ready(project)
     request = of_record(project, _in_project(project, request))
     changes = repository_commit.changes(project)
@@ -210,7 +210,7 @@ def _plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion]) -
     )
 
 
-def _in_project(project: Project, request: Request) -> Request:
+def _in_project(project: Project, request: TagRequest) -> TagRequest:
     """The request with the project's prefix. Raises XexpError for a version of another project."""
     if request.version is None:
         return request
@@ -224,7 +224,7 @@ def _in_project(project: Project, request: Request) -> Request:
     return replace(request, version=own)
 
 
-def of_record(project: Project, request: Request) -> Request:
+def of_record(project: Project, request: TagRequest) -> TagRequest:
     """Return the request for a record's run: by the tracker's id, else by its content.
 
     Raises NoAnswer for a run that failed.
@@ -304,7 +304,7 @@ def _changed_params(
 
 
 def _evidence(
-    request: Request, collected: Collected, outputs: Outputs, binding: Binding
+    request: TagRequest, collected: Collected, outputs: Outputs, binding: Binding
 ) -> Iterator[str]:
     run = collected.run
     if run is None:
@@ -336,7 +336,7 @@ def _without_tag(project: Project, tags: Tags) -> tuple[str, ...]:
     return (f"no tag here for {some(missing, 3)} of the registry: git xexp registry restore-tags",)
 
 
-def _outputs(project: Project, request: Request, changes: Changes) -> Outputs:
+def _outputs(project: Project, request: TagRequest, changes: Changes) -> Outputs:
     """The outputs of the work tree. Raises XexpError for those that the tag must not include."""
     outputs = outputs_of(project)
     if not request.commit:
@@ -349,7 +349,7 @@ def _outputs(project: Project, request: Request, changes: Changes) -> Outputs:
 
 def _collect(
     project: Project,
-    request: Request,
+    request: TagRequest,
     tags: Tags,
     outputs: Outputs,
     changes: Changes,
@@ -383,7 +383,7 @@ def _collect(
 
 
 def _best_record(
-    project: Project, request: Request, records: Sequence[RunRecord]
+    project: Project, request: TagRequest, records: Sequence[RunRecord]
 ) -> RunRecord | None:
     """Return the best record for ``--best`` if no tracker logged the metric and records have it
     from metrics files; else None."""
@@ -446,7 +446,7 @@ def _refuse_models_of_others(
         )
 
 
-def competing(project: Project, request: Request, tags: Tags) -> frozenset[str]:
+def competing(project: Project, request: TagRequest, tags: Tags) -> frozenset[str]:
     """The runs that ``--best`` chooses from: those not tagged yet, unless told otherwise."""
     runs = all_runs(project.top, project.config)
     tagged = {run.id: found[-1].name for run in runs if (found := tags.of_run(run.id))}
@@ -466,7 +466,7 @@ def competing(project: Project, request: Request, tags: Tags) -> frozenset[str]:
     return frozenset(run.id for run in kept)
 
 
-def _refuse_none_left(request: Request, number: int) -> NoReturn:
+def _refuse_none_left(request: TagRequest, number: int) -> NoReturn:
     """Raise XexpError: ``--best`` has no run left to choose from."""
     if request.of is None and request.where is None and not request.all_runs:
         raise XexpError(
@@ -476,7 +476,7 @@ def _refuse_none_left(request: Request, number: int) -> NoReturn:
 
 
 def _bind(
-    project: Project, request: Request, collected: Collected, outputs: Outputs, changes: Changes
+    project: Project, request: TagRequest, collected: Collected, outputs: Outputs, changes: Changes
 ) -> Binding:
     if request.mismatch:
         return Binding()
@@ -490,7 +490,7 @@ def _bind(
     return bind(project, run, outputs, modified, earlier=earlier, apart=apart)
 
 
-def _bind_recorded(project: Project, request: Request) -> Binding:
+def _bind_recorded(project: Project, request: TagRequest) -> Binding:
     """Return the files, from its record, of a run that no tracker knows."""
     found = request.record
     if found is None:
@@ -515,7 +515,7 @@ def _bind_recorded(project: Project, request: Request) -> Binding:
     return Binding(last.id, (), kept)
 
 
-def made_by_run(request: Request, loose: Untracked) -> tuple[str, ...]:
+def made_by_run(request: TagRequest, loose: Untracked) -> tuple[str, ...]:
     """Return untracked files that the tagged run is known to have created."""
     if request.ran is not None:
         return request.ran.made
@@ -525,7 +525,7 @@ def made_by_run(request: Request, loose: Untracked) -> tuple[str, ...]:
     return tuple(path for path in (*loose.models, *loose.results) if path in own)
 
 
-def _refuse_untracked(project: Project, request: Request) -> None:
+def _refuse_untracked(project: Project, request: TagRequest) -> None:
     """Raise XexpError if the first experiment would contain nothing that was trained."""
     loose = untracked(project)
     own = {*made_by_run(request, loose)}
@@ -561,7 +561,7 @@ def _refuse_unrecorded(outputs: Outputs, changes: Changes) -> None:
 
 def describe_experiment(
     project: Project,
-    request: Request,
+    request: TagRequest,
     collected: Collected,
     artifacts: Mapping[str, str],
     head: str,
@@ -633,13 +633,13 @@ def rerun_of(
     return None
 
 
-def own_id(request: Request) -> str:
+def own_id(request: TagRequest) -> str:
     """The id of the record of the run that is tagged; "" if none is known."""
     known = request.ran or request.record
     return known.id if known else ""
 
 
-def _ran_at(project: Project, commits: Sequence[str], request: Request, head: str) -> str:
+def _ran_at(project: Project, commits: Sequence[str], request: TagRequest, head: str) -> str:
     """Return the commit that ran; else the one that the run recorded, if it is in this repository,
     else HEAD."""
     if request.ran is not None:
@@ -655,7 +655,7 @@ def _artifacts(outputs: Iterable[Output], changed: Iterable[Output]) -> dict[str
     return pointers.contents(merged.values())
 
 
-def _accepted(project: Project, changes: Changes, request: Request) -> tuple[str, ...]:
+def _accepted(project: Project, changes: Changes, request: TagRequest) -> tuple[str, ...]:
     """The modified tracked files that the commit may take: all with ``-a``, else none."""
     if changes.unmerged:  # git stash pop leaves conflicts with nothing in progress
         raise XexpError(
@@ -710,7 +710,7 @@ def _in_new_folders(project: Project, changes: Changes, outputs: Outputs) -> set
 
 def _number(
     project: Project,
-    request: Request,
+    request: TagRequest,
     used: Taken,
     choice: Choice,
     said: AnyVersion | None,
@@ -753,7 +753,7 @@ def _as_told(ran: Ran | None, used: Taken, number: AnyVersion) -> tuple[AnyVersi
 
 def _choice(
     project: Project,
-    request: Request,
+    request: TagRequest,
     draft: Payload,
     code: tuple[str, Sequence[str]],
     known: tuple[Tags, Experiment | None, Collected],

@@ -42,7 +42,7 @@ from gitxexp.workflows.artifacts.push import push_artifacts
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments import plan as experiments_plan
 from gitxexp.workflows.experiments.outputs import LostRows, outputs_of, track, untracked
-from gitxexp.workflows.experiments.plan import Plan, Request
+from gitxexp.workflows.experiments.plan import Plan, TagRequest
 from gitxexp.workflows.experiments.stamp import stamp_rows
 from gitxexp.workflows.merge.inputs import Selection
 from gitxexp.workflows.models.cache import objects_noted
@@ -70,7 +70,7 @@ class Tagged:
 
 def tag(
     project: Project,
-    request: Request,
+    request: TagRequest,
     *,
     elsewhere: Iterable[AnyVersion] = (),
     publish: Publish | None = None,
@@ -109,7 +109,7 @@ def bring_rows(project: Project, *, wait: bool = True) -> None:
 def within(
     project: Project,
     running: Running,
-    request: Request,
+    request: TagRequest,
     *,
     elsewhere: Iterable[AnyVersion] = (),
     publish: Publish | None = None,
@@ -178,7 +178,7 @@ def _in_git(project: Project, plan: Plan, *, written: bool) -> str | None:
 
 
 def _add(
-    project: Project, running: Running, plan: Plan, request: Request
+    project: Project, running: Running, plan: Plan, request: TagRequest
 ) -> tuple[Plan, list[Output], list[str]]:
     """``dvc add`` what changed; returns the plan, all outputs and the files that DVC touched."""
     outputs = list(plan.outputs)
@@ -203,7 +203,7 @@ def _add(
     return replace(plan, changed=tuple(changed)), every, list(added.touched)
 
 
-def _final(project: Project, plan: Plan, request: Request, outputs: Iterable[Output]) -> Payload:
+def _final(project: Project, plan: Plan, request: TagRequest, outputs: Iterable[Output]) -> Payload:
     """The payload with the hashes that the outputs really have."""
     if not request.commit:
         return plan.payload
@@ -238,7 +238,7 @@ _TRIES = 5
 
 
 def tag_and_push(
-    project: Project, request: Request, remote: str | None = None, *, wait: bool = True
+    project: Project, request: TagRequest, remote: str | None = None, *, wait: bool = True
 ) -> Tagged:
     """Tag, push the artifacts, then branch and tag atomically.
 

@@ -26,7 +26,7 @@ from gitxexp.workflows.artifacts.get import GetRequest, get
 from gitxexp.workflows.experiments import collect
 from gitxexp.workflows.experiments import tag as experiments_tag
 from gitxexp.workflows.experiments.collect import Wanted
-from gitxexp.workflows.experiments.plan import Request as TagRequest
+from gitxexp.workflows.experiments.plan import TagRequest
 from gitxexp.workflows.experiments.tag import Tagged
 from gitxexp.workflows.models import changes, history, inventory, prune, run_facts, select
 from gitxexp.workflows.models.context import ModelContext

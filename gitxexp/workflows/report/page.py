@@ -12,15 +12,15 @@ from gitxexp.common.errors import XexpError
 from gitxexp.trackers import column_names
 from gitxexp.workflows.checks import unchanged
 from gitxexp.workflows.checks.check import check
+from gitxexp.workflows.checks.report import CheckRequest
 from gitxexp.workflows.checks.report import Report as Checks
-from gitxexp.workflows.checks.report import Request as CheckRequest
 from gitxexp.workflows.experiments import collect, describe
 from gitxexp.workflows.explore import artifacts, query
 from gitxexp.workflows.explore.filters import number
 from gitxexp.workflows.explore.rows import ColumnName, ColumnNames, Row, column
 from gitxexp.workflows.report import code, curves, lineage, noise
 from gitxexp.workflows.report.importance import Importance
-from gitxexp.workflows.report.report import Report, Request, importances, report
+from gitxexp.workflows.report.report import Report, ReportRequest, importances, report
 from gitxexp.workflows.runs import record
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Page:
     notes: Sequence[str]
 
 
-def page(project: Project, request: Request) -> Page:
+def page(project: Project, request: ReportRequest) -> Page:
     """Return everything about the requested experiments. Raises XexpError as :func:`report` does."""
     found = report(project, request)
     everything = list(found.experiments.rows)

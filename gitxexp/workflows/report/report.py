@@ -58,7 +58,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Request:
+class ReportRequest:
     """The request for a report: ``versions`` (none: all), restricted by ``filter`` and ``where``,
     ranked by ``metric`` (None: the primary one), under ``title`` (None: the name of the folder)."""
 
@@ -74,7 +74,7 @@ class Request:
         return not (self.versions or self.filter or self.where)
 
 
-def report(project: Project, request: Request) -> Report:
+def report(project: Project, request: ReportRequest) -> Report:
     """Return the requested report.
 
     Raises XexpError for an unknown version or metric, or if there is no experiment.

@@ -39,7 +39,7 @@ from gitxexp.workflows.experiments.outputs import Outputs
 from gitxexp.workflows.experiments.plan import (
     Plan,
     Ran,
-    Request,
+    TagRequest,
     plan,
     refuse_two_versions,
 )
@@ -337,9 +337,9 @@ def _commit_first(
 
 def _before_request(
     request: RunRequest, command: Sequence[str], params: Mapping[str, Any]
-) -> Request:
+) -> TagRequest:
     """Plan the tag before the run: its version, and what would prevent it."""
-    return Request(
+    return TagRequest(
         version=request.version, level=request.level, name=request.name,
         wanted=Wanted(use_run=False, ahead=True, params=params), everything=True, mismatch=True,
         track=False, command=tuple(command), drop_rows=not request.tag,
@@ -551,7 +551,7 @@ def _finish(project: Project, prepared: Prepared, done: Run, left: Traces, *, wa
 
 def _tag_request(
     prepared: Prepared, done: RunRecord, left: Traces, pointers: tuple[str, ...]
-) -> Request:
+) -> TagRequest:
     request, planned = prepared.request, prepared.planned
     ran = Ran(
         id=done.id,
@@ -563,7 +563,7 @@ def _tag_request(
         made=left.made,
         pointers=(*pointers, *left.fresh),
     )
-    return Request(
+    return TagRequest(
         level=request.level, name=request.name, wanted=_wanted(prepared, left), text=request.text,
         labels=request.labels, stamp=request.stamp, track=False, ran=ran,
         command=prepared.command, mismatch=True,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gitxexp.workflows.checks.check import check
-from gitxexp.workflows.checks.report import Report, Request
+from gitxexp.workflows.checks.report import CheckRequest, Report
 from gitxexp.workflows.checks.rule import Finding
 
 INPUTS = 200
@@ -56,7 +56,7 @@ def change(path: Path, *statements: str) -> None:
 def report_of(path: Path, **asked: Any) -> Report:
     """The report on one file, without a repository."""
     only = frozenset(asked.pop("only", ()))
-    return check(None, Request(paths=(path,), only=only, **asked))
+    return check(None, CheckRequest(paths=(path,), only=only, **asked))
 
 
 def found_in(path: Path, **asked: Any) -> dict[str, list[Finding]]:
