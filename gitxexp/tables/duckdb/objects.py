@@ -72,7 +72,37 @@ class Incoming:
     new: tuple[Object, ...] = ()  #: created
     changed: tuple[Object, ...] = ()  #: only theirs changed them since the base: they replace ours
     lost: tuple[str, ...] = ()  #: descriptions of objects that the result would lack
-    kept: tuple[str, ...] = ()  #: descriptions of comments that differ
+    kept: tuple[
+        str, ...
+    ] = ()  #: descriptions of comments that differ and of what has no place there
+
+
+def left_out(session: Session, sources: Sequence[Source], kind: str) -> tuple[str, ...]:
+    """Descriptions of the views, macros and triggers of files of another kind than the result's, which
+    cannot have them; types, sequences and indexes are only how a file of that kind holds its rows.
+    They are no reason to refuse: who names the result chose its kind."""
+    others = [source for source in sources if source.kind != kind]
+    holding = _holding(session) if any(s.kind == "duckdb" for s in others) else set()
+    left = []
+    for source in others:
+        items = objects_of(session, source) if source.alias in holding else []
+        labels = [item.label for item in items if item.kind in ("VIEW", "MACRO")]
+        labels += [
+            carried(what, name)
+            for name, sql in source.objects.items()
+            if (what := statement_kind(sql)) != "index"
+        ]
+        left += [f"{label} of {source.path} has no place in {_FILE[kind]}" for label in labels]
+    return tuple(left)
+
+
+_FILE = {"sqlite": "a SQLite file", "duckdb": "a DuckDB file", "parquet": "a parquet file"}
+
+
+def statement_kind(sql: str) -> str:
+    """Return the kind of object that a CREATE statement of SQLite makes, in lower case."""
+    words = (word for word in sql.split() if word.lower() in ("index", "view", "trigger"))
+    return next(words, "index").lower()
 
 
 #: Kinds that can be replaced without dropping tables or other objects.

@@ -12,6 +12,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ from gitxexp.tables.duckdb.objects import (
     beside_table,
     create,
     incoming,
+    left_out,
     replace_objects,
+    statement_kind,
 )
 from gitxexp.tables.duckdb.parquet import (
     Manner,
@@ -55,12 +58,6 @@ from gitxexp.tables.duckdb.session import (
 from gitxexp.tables.duckdb.source import row_alias
 from gitxexp.tables.plan import MergeOptions, MergeReport
 from gitxexp.tables.rules import carried
-
-
-def statement_kind(sql: str) -> str:
-    """Return the kind of object that a CREATE statement makes, in lower case."""
-    words = (word for word in sql.split() if word.lower() in ("index", "view", "trigger"))
-    return next(words, "index").lower()
 
 
 @dataclass(frozen=True)
@@ -100,12 +97,15 @@ class Job:
 
     @cached_property
     def duckdb_objects(self) -> Incoming:
-        """Return the types, sequences, macros, indexes, views and comments that a DuckDB target lacks."""
-        if self.kind != "duckdb":
-            return Incoming()
+        """Return the types, sequences, macros, indexes, views and comments that a DuckDB target lacks,
+        and what files of another kind have that the result cannot."""
         sources = [s for s in (self.ours, *self.others) if s is not None and s is not self.base]
+        left = left_out(self.session, sources, self.kind)
+        if self.kind != "duckdb":
+            return Incoming(kept=left)
         edit = self.ours is not None and self.ours.kind == "duckdb"
-        return incoming(self.session, self.ours if edit else None, sources[edit:], self.base)
+        found = incoming(self.session, self.ours if edit else None, sources[edit:], self.base)
+        return replace(found, kept=found.kept + left)
 
     @cached_property
     def sqlite_objects(self) -> list[tuple[str, str]]:

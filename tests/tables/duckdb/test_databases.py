@@ -820,3 +820,28 @@ def test_integers_that_sqlite_lacks_can_become_text(kind: str, tmp_path: Path) -
     assert not out.exists()
     merge_files(out, [source], out, MergeOptions(stringify=("h",)))
     assert ask(out, "SELECT h FROM t") == [(str(2**63),)]
+
+
+@pytest.mark.parametrize("out", ["out.db", "out.parquet"])
+def test_what_the_kind_of_the_result_cannot_have_is_named(out: str, tmp_path: Path) -> None:
+    source, result = tmp_path / "a.duckdb", tmp_path / out
+    make(source, "CREATE TABLE t AS SELECT 1 AS x, 'up'::ENUM('up', 'down') AS y",
+         "CREATE MACRO twice(a) AS a * 2", "CREATE VIEW best AS SELECT max(x) AS x FROM t",
+         "CREATE INDEX i ON t (x)")  # fmt: skip
+    kind = "a SQLite file" if out == "out.db" else "a parquet file"
+    for apply in (False, True):
+        notes = merge(result, [source], write=apply).notes
+        assert sorted(note for note in notes if "no place" in note) == [
+            f"{what} of {source} has no place in {kind}" for what in ("macro twice", "view best")
+        ]
+    assert not merge(tmp_path / "b.duckdb", [source]).notes
+
+
+@pytest.mark.parametrize("out", ["out.duckdb", "out.parquet"])
+def test_views_and_triggers_of_sqlite_are_named_too(out: str, tmp_path: Path) -> None:
+    source, result = tmp_path / "a.db", tmp_path / out
+    make(source, "CREATE TABLE t (x)", "INSERT INTO t VALUES (1)", "CREATE INDEX i ON t (x)",
+         "CREATE VIEW best AS SELECT max(x) FROM t",
+         "CREATE TRIGGER again AFTER INSERT ON t BEGIN SELECT 1; END")  # fmt: skip
+    report = merge(result, [source])
+    assert sorted(note.split(" of ")[0] for note in report.notes) == ["trigger again", "view best"]
