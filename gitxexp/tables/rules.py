@@ -433,6 +433,11 @@ def missing_table(name: str) -> XexpError:
     return XexpError(f"no input has a table {name}", "check its name")
 
 
+def stored_values(computed: str) -> str:
+    """The note on a column that a source computes and the target's table lacked."""
+    return f"{computed}: its values are stored"
+
+
 def stored_elsewhere(table: str, column: str, label: str) -> XexpError:
     """The error for values in a column that the result computes."""
     return XexpError(

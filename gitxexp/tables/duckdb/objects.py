@@ -20,7 +20,7 @@ from gitxexp.common.sql import literal, quote
 from gitxexp.tables.duckdb.align import enum_of
 from gitxexp.tables.duckdb.declaration import declaration
 from gitxexp.tables.duckdb.session import Session, Source, Table
-from gitxexp.tables.rules import carried
+from gitxexp.tables.rules import carried, stored_values
 
 _NAME = r'(?:"(?:[^"]|"")*"|[^\s(.";]+)'
 _CREATE = re.compile(rf"CREATE\s+(SCHEMA|SEQUENCE|TYPE|MACRO|VIEW)\s+({_NAME}(?:\.{_NAME})?)")
@@ -210,7 +210,7 @@ def _generated(
             own = kept.setdefault(key, expression) if first else kept.get(key)
             if expression not in (own, was.get(key)):
                 line = f"generated column {'.'.join(key)} is {expression} in {source.path}"
-                lost.append(f"{line}: {f'{own} is kept' if own else 'its values are stored'}")
+                lost.append(f"{line}: {own} is kept" if own else stored_values(line))
     return lost
 
 

@@ -12,7 +12,14 @@ from dataclasses import replace
 from gitxexp.common.errors import XexpError
 from gitxexp.common.sql import literal, quote
 from gitxexp.tables.plan import Conflict, MergeOptions
-from gitxexp.tables.rules import carried, fold, missing_table, renamed, stored_elsewhere
+from gitxexp.tables.rules import (
+    carried,
+    fold,
+    missing_table,
+    renamed,
+    stored_elsewhere,
+    stored_values,
+)
 from gitxexp.tables.sqlite.feed import Feed, make_feed
 from gitxexp.tables.sqlite.schema import (
     Column,
@@ -134,6 +141,8 @@ def _add_columns(
             declared = "ANY"
         added = f"{quote(column.name)} {type_sql(declared)}"
         con.execute(f"ALTER TABLE main.{quote(old.name)} ADD COLUMN {added}")
+        if column.generated:
+            account.note(stored_values(f"generated column {old.name}.{column.name}"))
     tally.columns_added += [c.name for c in fresh]
 
 
