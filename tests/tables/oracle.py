@@ -378,31 +378,36 @@ def _three(mine: Table, base: Table, theirs: Table, conflicts: set, name: str, p
     mine.rows = result
 
 
-def rebase(inputs, key=()) -> Outcome:
-    """Rows of each key value come from the last input that has it; NULL keys follow merge."""
+def rebase(inputs, key=(), *, fill=True, policy="fail") -> Outcome:
+    """Rows of each key value come from the last input that has it; NULL keys follow merge.
+
+    What is replaced goes first; then the rows that are left are merged, one source after the other.
+    """
     target, *sources = inputs
     out = {n: Table(list(t.columns), t.key, [dict(r) for r in t.rows]) for n, t in target.items()}
-    claimed: dict = {}
     outcome = Outcome(out)
-    for source in reversed(sources):
+    before = {
+        n: list(t.columns) for source in (*reversed(sources), target) for n, t in source.items()
+    }
+    for source in sources:
         for name, table in source.items():
             mine = out.setdefault(name, Table(list(table.columns), table.key, []))
-            shared = [c for c in mine.columns if c in table.columns] if mine.rows else table.columns
-            chosen = key if set(key) <= set(mine.columns) & set(table.columns) else ()
-            if not key:
-                both = [
-                    c
-                    for c in ("version", "experiment_version", "track_id")
-                    if c in mine.columns and c in table.columns
-                ]
-                chosen = tuple(both[:1])
-            del shared
             mine.columns += [c for c in table.columns if c not in mine.columns]
-            for r in mine.rows:
-                for c in mine.columns:
-                    r.setdefault(c, NULL)
+            outcome.counts[name, "incoming"] += len(table.rows)
+    for t in out.values():
+        t.rows = [{c: r.get(c, NULL) for c in t.columns} for r in t.rows]
+    claimed: dict = {}
+    left: list = []
+    for source in reversed(sources):
+        left.insert(0, {})
+        for name, table in source.items():
+            mine, taken = out[name], claimed.setdefault(name, set())
             rows = [{c: r.get(c, NULL) for c in mine.columns} for r in table.rows]
-            outcome.counts[name, "incoming"] += len(rows)
+            both = [c for c in before[name] if c in table.columns]
+            chosen = key if set(key) <= set(both) else ()
+            if not key:
+                names = ("version", "experiment_version", "track_id", "run_id")
+                chosen = tuple(c for c in names if c in both)[:1]
 
             default = not key and chosen in (("version",), ("experiment_version",))
             run = next((c for c in RUNS if c in mine.columns and c in table.columns), None)
@@ -417,7 +422,6 @@ def rebase(inputs, key=()) -> Outcome:
                 whole = chosen and all(r[c] != NULL for c in chosen)
                 return tuple(r[c] for c in chosen) if whole else None
 
-            taken = claimed.setdefault(name, set())
             rows = [r for r in rows if value(r) is None or value(r) not in taken]
             brought = {value(r) for r in rows} - {None}
             identity = [c for c in mine.columns if c not in STAMPS or c in mine.key] or mine.columns
@@ -432,8 +436,12 @@ def rebase(inputs, key=()) -> Outcome:
                     offered[row] -= 1
                 kept.append(r)
             mine.rows = kept
-            before = outcome.counts[name, "incoming"]
-            _merge_table(outcome, name, Table(mine.columns, (), rows), True, "fail", ())
-            outcome.counts[name, "incoming"] = before
             taken |= brought
+            left[0][name] = Table(mine.columns, (), rows)
+    incoming = {n: outcome.counts[n, "incoming"] for n in out}
+    for source in left:
+        for name, table in source.items():
+            _merge_table(outcome, name, table, fill, policy, ())
+    for name, count in incoming.items():
+        outcome.counts[name, "incoming"] = count
     return outcome

@@ -215,6 +215,72 @@ def test_rebase(backend: Backend, data: Any) -> None:
         assert_merged(backend, backend.files(Path(folder), inputs), options, expected)
 
 
+RUNS = {"id": "int", "run_id": "str", "x": "int"}
+with_keys = pytest.mark.parametrize(
+    "backend", [b for b in BACKENDS.values() if b.kind != "parquet"],
+    ids=[name for name, b in BACKENDS.items() if b.kind != "parquet"],
+)  # fmt: skip
+
+
+def runs(*given: tuple[int, str, int | None]) -> tuple[Types, list[Row]]:
+    return RUNS, [dict(zip(RUNS, row, strict=True)) for row in given]
+
+
+@with_keys
+@pytest.mark.usefixtures("one_duckdb")
+@budget
+@given(data=st.data())
+def test_rebase_of_sources_whose_runs_share_keys(backend: Backend, data: Any) -> None:
+    """Rows of other runs may have the key of a row that another source replaces, or brings."""
+    row = st.tuples(st.sampled_from("abcd"), st.sampled_from([None, 1, 2]))
+    inputs = [
+        runs(*((n, *cells) for n, cells in given.items()))
+        for given in data.draw(
+            st.lists(st.dictionaries(st.integers(1, 4), row, max_size=3), min_size=3, max_size=4)
+        )
+    ]
+    how, fill = data.draw(st.sampled_from(POLICIES)), data.draw(st.booleans())
+    held = [{"t": oracle.table(*given, ("id",))} for given in inputs]
+    expected = oracle.rebase(held, fill=fill, policy=str(how))
+    options = MergeOptions(mode=Mode.REBASE, on_conflict=how, fill=fill)
+    with tempfile.TemporaryDirectory() as folder, little_memory(data.draw(st.booleans())):
+        paths = backend.files(Path(folder), inputs, ("id",))
+        assert_merged(backend, paths, options, expected)
+
+
+OURS_GOES = [
+    runs((1, "a", 0), (3, "gone", 1)), runs((9, "gone", 5)), runs((3, "b", 2)),
+]  # fmt: skip
+SHARED = [runs((1, "a", 0)), runs((5, "b", 1)), runs((5, "c", 2))]
+GAP = [runs((3, "gone", 1)), runs((3, "b", None), (9, "gone", 5)), runs((3, "b2", 3))]
+
+
+@with_keys
+@pytest.mark.parametrize(
+    ("given", "more", "kept"),
+    [
+        (OURS_GOES, {}, ["a0", "b2", "gone5"]),
+        (OURS_GOES, {"on_conflict": OnConflict.OURS}, ["a0", "b2", "gone5"]),
+        (OURS_GOES, {"on_conflict": OnConflict.THEIRS}, ["a0", "b2", "gone5"]),
+        (SHARED, {}, ["a0"]),
+        (SHARED, {"on_conflict": OnConflict.OURS}, ["a0", "b1"]),
+        (SHARED, {"on_conflict": OnConflict.THEIRS}, ["a0", "c2"]),
+        (SHARED, {"on_conflict": OnConflict.BOTH}, ["a0", "b1", "c2"]),
+        (SHARED, {"renumber": True}, ["a0", "b1", "c2"]),
+        (GAP, {"on_conflict": OnConflict.OURS}, ["b3", "gone5"]),
+        (GAP, {"on_conflict": OnConflict.OURS, "fill": False}, ["bNone", "gone5"]),
+    ],
+)
+def test_rebase_of_sources_that_share_a_key(
+    backend: Backend, given: list[tuple[Types, list[Row]]], more: dict[str, Any], kept: list[str],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """A row of ours that any source replaces meets none; the later source wins as theirs."""
+    paths = backend.files(tmp_path, given, ("id",))
+    backend.merge(paths, backend.options(mode=Mode.REBASE, **more))
+    assert sorted(f"{row['run_id']}{row['x']}" for row in read(paths[0], "t")) == kept
+
+
 @every
 def test_rows_keep_the_order_of_the_inputs(backend: Backend, tmp_path: Path) -> None:
     types = {"a": "int"}

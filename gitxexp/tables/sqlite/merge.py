@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, nullcontext
+from dataclasses import field, replace
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 from gitxexp.common import sqlite
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.common.sql import literal, quote
+from gitxexp.tables.assets import kind_of
 from gitxexp.tables.plan import Conflict, MergeOptions, MergeReport, Mode, OnConflict, Progress
 from gitxexp.tables.rules import (
     check_declared_key,
     dropped_with,
     fold,
     merge_key,
-    rebase_key,
     renamed,
     settled_whole,
 )
@@ -33,14 +36,13 @@ from gitxexp.tables.sqlite.keyless import Subset, grouping, merge_keyless
 from gitxexp.tables.sqlite.objects import Extras, follow_objects
 from gitxexp.tables.sqlite.pages import Apart, Copies, narrow, near_rows, stage_ranges
 from gitxexp.tables.sqlite.prefixes import within
+from gitxexp.tables.sqlite.rebase import make_way, replacing_key
 from gitxexp.tables.sqlite.schema import Column, Key, Schema, Table, read_schema
 from gitxexp.tables.sqlite.source import Source, connect, open_sources, transcode
 from gitxexp.tables.sqlite.target import InPlace, NewFile, Work, refuse_links
 from gitxexp.tables.sqlite.three_way import merge_table3
 from gitxexp.tables.sqlite.two_way import (
-    claim,
     follow_renumbered,
-    make_way,
     merge_declared,
     merge_keyed,
 )
@@ -158,6 +160,38 @@ def _check_names(work: Work, sources: Sequence[Source], options: MergeOptions) -
     check_declared_key(options.key, names)
 
 
+@dataclass
+class _Turn:
+    """One source of a rebase."""
+
+    number: int
+    source: Source
+    schema: Schema = field(default_factory=lambda: Schema({}, ()))
+    feeds: dict[str, Feed] = field(default_factory=dict)  #: by folded table name
+    left: str = ""  #: a test for the rows of the present table that no later source replaces
+    #: table -> temporary table of the old and new numbers of its rows
+    moved: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def batch(self) -> int:
+        return self.number // BATCH
+
+    @property
+    def db(self) -> str:
+        return database(self.number % BATCH)
+
+
+def _aligned(con: sqlite3.Connection, turns: Sequence[_Turn]) -> list[Feed]:
+    """Align each feed with what all sources made of the tables; return one feed for each table."""
+    main = read_schema(con)
+    for turn in turns:
+        turn.feeds = {
+            name: make_feed(f.db, f.table, main.tables[name], f.renamed, f.label)
+            for name, f in turn.feeds.items()
+        }
+    return [*{name: f for turn in reversed(turns) for name, f in turn.feeds.items()}.values()]
+
+
 class _Run:
     """One merge of several sources, restarted row by row if needed."""
 
@@ -170,7 +204,7 @@ class _Run:
         built: bool,
     ) -> None:
         self.work, self.options, self.progress, self.built = work, options, progress, built
-        self.sources = sources[::-1] if options.mode == Mode.REBASE else sources
+        self.sources = sources
         self.copies = work.copies if isinstance(work, NewFile) else None
 
     def report(self, write: bool, keep_if_same: bool) -> MergeReport:
@@ -188,9 +222,14 @@ class _Run:
 
     def _attempt(self, careful: bool, commit: bool) -> Account:
         account = Account()
-        con = self.work.con
         if self.built:
-            account.built(con)
+            account.built(self.work.con)
+        run = self._rebase if self.options.mode == Mode.REBASE else self._merge
+        run(account, careful, commit)
+        return account
+
+    def _merge(self, account: Account, careful: bool, commit: bool) -> None:
+        con = self.work.con
         extras: Extras | None = None
         batches = [self.sources[i : i + BATCH] for i in range(0, len(self.sources), BATCH)]
         for batch in batches:
@@ -198,20 +237,105 @@ class _Run:
                 extras = extras or Extras(con, account)
                 account.order = account.order or list(extras.before.tables)
                 write = Writer(con, self.options, account, careful)
-                write.together = self.options.mode == Mode.MERGE
+                write.together = True
                 write.later = [(n, read_schema(con, n)) for n in names]
                 for name, source in zip(names, batch, strict=True):
                     with clear_errors(source.path, reading=True):
                         self._one(name, source, account, extras, write)
                 if batch is batches[-1]:
                     extras.finish()
-                    if self.options.mode == Mode.REBASE:
-                        account.note_unkeyed(self.options.key)
                 for source in batch:
                     source.unchanged()
-                good = commit and not account.conflicts and account.changed
-                con.execute("COMMIT" if good or not isinstance(self.work, InPlace) else "ROLLBACK")
-        return account
+                self._end(account, commit)
+
+    def _end(self, account: Account, commit: bool) -> None:
+        good = commit and not account.conflicts and account.changed
+        keep = good or not isinstance(self.work, InPlace)
+        self.work.con.execute("COMMIT" if keep else "ROLLBACK")
+
+    def _rebase(self, account: Account, careful: bool, commit: bool) -> None:
+        """Table by table, delete what any source replaces, the last source first; then merge.
+
+        The tables that others refer to come first, so that new numbers are known for both.
+        """
+        con, options = self.work.con, self.options
+        write = Writer(con, options, account, careful)
+        chosen = {fold(t) for t in options.tables}
+        turns = [_Turn(n, source) for n, source in enumerate(self.sources)]
+        with ExitStack() as stack:
+            few = len(turns) <= BATCH
+            if few:
+                stack.enter_context(attached(con, self.sources))
+
+            def each(some: Iterable[_Turn], do: Callable[[_Turn], None]) -> None:
+                for _, group in groupby(some, lambda turn: turn.batch):
+                    batch = list(group)
+                    first = batch[0].batch * BATCH
+                    sources = self.sources[first : first + BATCH]
+                    with nullcontext() if few else attached(con, sources):
+                        for turn in batch:
+                            with clear_errors(turn.source.path, reading=True):
+                                do(turn)
+                        if not few:
+                            con.execute("COMMIT")
+
+            def begin(turn: _Turn) -> None:
+                if turn is turns[0]:
+                    extras.append(Extras(con, account))
+                    account.order = list(extras[0].before.tables)
+                turn.schema = read_schema(con, turn.db)
+                label = str(turn.source.path)
+                feeds = align(con, turn.db, turn.schema, label, options, account)
+                turn.feeds = {fold(feed.target.name): feed for feed in feeds}
+
+            extras: list[Extras] = []
+            each(turns, begin)
+            tables = parents_first(con, _aligned(con, turns))
+            for i, table in enumerate(tables):
+                name = fold(table.target.name)
+                offering = [turn for turn in turns if name in turn.feeds]
+                each(
+                    reversed(offering),
+                    partial(self._make_way, name=name, offering=offering, write=write),
+                )
+                each(offering, partial(self._bring, name=name, write=write))
+                self._tick(i + 1, len(tables))
+
+            def end(turn: _Turn) -> None:
+                extras[0].collect(turn.db, turn.schema, chosen)
+                if turn is turns[-1]:
+                    extras[0].finish()
+                turn.source.unchanged()
+
+            each(turns, end)
+            account.note_unkeyed(options.key)
+            if few:
+                self._end(account, commit)
+
+    def _make_way(self, turn: _Turn, name: str, offering: Sequence[_Turn], write: Writer) -> None:
+        feed, tally = turn.feeds[name], write.account.of(name)
+        names = replacing_key(feed, self.options.key, tally)
+        if not names or kind_of(tally.name, feed.columns, turn.schema.tables):
+            return
+        tally.keyed = True
+        write.moved = turn.moved
+        others = [
+            other.feeds[name]
+            for other in offering
+            if other.batch == turn.batch and other.number < turn.number
+        ]
+        feed = follow_renumbered(self.work.con, feed, write)
+        turn.left = make_way(self.work.con, feed, names, turn.number, others, write)
+
+    def _bring(self, turn: _Turn, name: str, write: Writer) -> None:
+        """Merge what no later source replaces."""
+        con, feed, left = self.work.con, turn.feeds[name], turn.left
+        turn.left = ""
+        if merge_assets(con, None, feed, turn.schema.tables, write):
+            return
+        write.moved, write.turn = turn.moved, turn.number
+        feed = follow_renumbered(con, feed, write)
+        merge_table(con, feed.only(left), self.options, write)
 
     def _one(
         self, name: str, source: Source, account: Account, extras: Extras, write: Writer
@@ -261,10 +385,15 @@ class _Run:
             self.progress(done, total, "tables")
 
 
+def database(place: int) -> str:
+    """The name of a source that is attached in this place of a batch."""
+    return f"source{place}"
+
+
 @contextmanager
 def attached(con: sqlite3.Connection, batch: Sequence[Source]) -> Iterator[list[str]]:
     """Attach sources read-only and begin one transaction over all of them."""
-    names = [f"source{i}" for i in range(len(batch))]
+    names = [database(i) for i in range(len(batch))]
     with ExitStack() as stack:
         for name, source in zip(names, batch, strict=True):
             with clear_errors(source.path):
@@ -306,19 +435,12 @@ def parents_first(con: sqlite3.Connection, feeds: Sequence[Feed]) -> list[Feed]:
 def merge_table(
     con: sqlite3.Connection, feed: Feed, options: MergeOptions, write: Writer, ranges: str = ""
 ) -> None:
-    """Merge (or rebase) every offered row; ``ranges`` are the target rows worth comparing."""
-    table, tally = feed.target, write.account.of(feed.target.name)
-    declared, claims = options.key, ""
-    if options.mode == Mode.REBASE:
-        declared = ()
-        both = [c for c in tally.before if feed.has_column(c)]
-        names = () if table.virtual else rebase_key(both, options.key)
-        if names:
-            tally.keyed = True
-            claims = f"claims{tally.number}"
-            feed = make_way(con, feed, names, claims, write)
+    """Merge every offered row; ``ranges`` are the target rows worth comparing."""
+    table = feed.target
+    # the key of a rebase says which rows it replaces, not which ones are the same
+    declared = () if table.virtual or options.mode == Mode.REBASE else options.key
     unique = [key.columns for key in table.keys]
-    chosen = merge_key([c.name for c in table.stored], unique, () if table.virtual else declared)
+    chosen = merge_key([c.name for c in table.stored], unique, declared)
     if chosen.declared:
         key = Key(chosen.columns, ("BINARY",) * len(chosen.columns), exact=True)
         merge_declared(con, feed, key, options, write)
@@ -327,8 +449,6 @@ def merge_table(
         _with_unique_key(con, feed, table.keys[0], options, write, ranges)
     else:
         _keyless(con, feed, "1", write, ranges)
-    if claims:
-        claim(con, claims)
 
 
 def _with_unique_key(

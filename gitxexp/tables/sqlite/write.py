@@ -215,6 +215,7 @@ class Writer:
         self.scans: dict[str, set[str]] = {}  #: table -> sources that its scan covers
         #: table -> temporary table of the old and new numbers of the source's rows
         self.moved: dict[str, str] = {}
+        self.turn = 0  #: the number of the source, where those of several are kept
 
     def upcoming(self, feed: Feed) -> list[Feed]:
         """Return what later sources offer to the same table, as far as known."""
