@@ -85,6 +85,24 @@ def test_few_rows_that_are_among_many(tmp_path: Path, key: str, by: Engine) -> N
 
 
 @pytest.mark.parametrize("by", ENGINES)
+@pytest.mark.parametrize("three", [False, True])
+def test_rows_whose_key_has_a_null(tmp_path: Path, by: Engine, three: bool) -> None:
+    """They are one row if all but the stamps is alike; others of that key are other rows."""
+    plain: Rows = [(None, "r1", 0, None, None), (None, "r2", 0, None, None)]
+    stamped: Rows = [("e0.2.0", "r1", 0, None, "abc"), ("e0.3.0", "r3", 0, None, "q")]
+    key = ", UNIQUE (step, f1)"
+    target, source, base = (
+        write(tmp_path / f"{name}.db", rows, key)
+        for name, rows in (("a", plain), ("b", stamped), ("base", []))
+    )
+    if three:
+        MERGE3[by](base, target, source, target)
+    else:
+        engine.merge(target, [source], None, engine=by)
+    assert read(target) == [stamped[0], plain[1], stamped[1]]
+
+
+@pytest.mark.parametrize("by", ENGINES)
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize(
     ("base", "ours", "theirs", "expected"),

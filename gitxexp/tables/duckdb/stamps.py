@@ -68,20 +68,22 @@ def restamped(
 ) -> Restamped:
     """Give equal rows one stamp on all sides (:func:`rules.merge_stamped`).
 
-    By ``key``, else, or if different rows of one key stay ``apart``, by all columns but the stamps;
-    ``base`` is one of the others in a three-way merge.
+    By ``key``; without one, in rows whose key has a NULL, or if different rows of one key stay
+    ``apart``, by all columns but the stamps. ``base`` is one of the others in a three-way merge.
     """
     stamps = stamps_of(table.names, key)
-    identity = [] if apart else list(key)
-    identity = identity or [c for c in table.names if not stamps.holds(c)]
+    rest = [c for c in table.names if not stamps.holds(c)]
     sides = [*([table.ours] if table.ours else []), *table.others]
-    if not stamps.columns or not identity or len(sides) < 2:
+    if not stamps.columns or not rest or len(sides) < 2:
         return Restamped(table)
-    suspects = _suspected(session, _compared(session, table, identity), identity, stamps)
-    if not count(session, f"SELECT 1 FROM {suspects}"):
-        return Restamped(table)
-    test = f"hash({listed(identity)}) IN (SELECT h FROM {suspects})"
-    groups = _grouped(session, narrowed(table, test), identity, stamps)
+    if apart or not key:
+        groups = _differing(session, table, rest, stamps)
+    else:
+        groups = _differing(session, table, list(key), stamps)
+        null = " OR ".join(f"{quote(c)} IS NULL" for c in key)
+        theirs = " UNION ALL ".join(f"SELECT {listed(key)} FROM ({s.query})" for s in table.others)
+        if len(key) < len(rest) and session.rows(f"SELECT 1 FROM ({theirs}) WHERE {null} LIMIT 1"):
+            groups += _differing(session, narrowed(table, null), rest, stamps)
     if not groups:
         return Restamped(table)
     changes = _Changes(len(sides))
@@ -94,6 +96,17 @@ def restamped(
         else:
             changes.two_way(by_side, stamps.versions)
     return _applied(session, table, stamps, changes)
+
+
+def _differing(
+    session: Session, table: Aligned, identity: Sequence[str], stamps: Stamps
+) -> list[tuple[Any, ...]]:
+    """The rows of each group of equal ``identity`` in which stamps differ."""
+    suspects = _suspected(session, _compared(session, table, identity), identity, stamps)
+    if not count(session, f"SELECT 1 FROM {suspects}"):
+        return []
+    test = f"hash({listed(identity)}) IN (SELECT h FROM {suspects})"
+    return _grouped(session, narrowed(table, test), identity, stamps)
 
 
 def _compared(session: Session, table: Aligned, identity: Sequence[str]) -> Aligned:
