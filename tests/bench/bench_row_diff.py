@@ -176,7 +176,11 @@ def parquet(folder: Path, rows: int, changes: int, cmp: float) -> None:
     (table,) = diff_files(a, b, key=("id",))
     seconds = time.perf_counter() - start
     counts = f"added {table.added}, removed {table.removed}, changed {table.changed}"
-    print(f"{'parquet by id':28} {seconds:6.2f} s = {seconds / cmp:5.2f} x cmp   [{counts}]")
+    verdict = "ok" if seconds <= 10 * cmp else "MISSED"
+    print(
+        f"{'parquet by id':28} {seconds:6.2f} s / {cmp:5.2f} s = {seconds / cmp:5.2f} x cmp"
+        f" (must 10.0)  {verdict}   [{counts}]"
+    )
 
 
 if __name__ == "__main__":
