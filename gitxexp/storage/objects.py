@@ -9,10 +9,10 @@ from __future__ import annotations
 import importlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitxexp.common import checked
 from gitxexp.common.files import atomic_write
@@ -236,6 +236,27 @@ def manifest(output: Output, caches: Iterable[Path]) -> tuple[File, ...] | None:
         if entries is not None:
             return entries
     return None
+
+
+class WantedObject(NamedTuple):
+    """One object that an output needs. ``size`` is in bytes, if the pointer or manifest has it."""
+
+    oid: str
+    path: str
+    size: int | None
+    output: Output
+
+
+def objects_of(output: Output, entries: Sequence[File] | None) -> Iterator[WantedObject]:
+    """Yield every object of an output once, files before the manifest."""
+    assert output.oid
+    seen = set()
+    for entry in entries or ():
+        oid = (entry.hash or "")[4:]
+        if oid and oid not in seen:
+            seen.add(oid)
+            yield WantedObject(oid, f"{output.path}/{entry.path}", entry.size, output)
+    yield WantedObject(output.oid, output.path, None if output.is_dir else output.size, output)
 
 
 class Objects:

@@ -10,6 +10,7 @@ from dataclasses import field
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
@@ -21,11 +22,13 @@ from gitxexp.storage.dvc.places import (
     remote_name,
 )
 from gitxexp.storage.dvc.pointers import File, Output
-from gitxexp.storage.dvc.remote import OpenRemotes, fetch_objects
 from gitxexp.storage.dvc.repair import WorkTreeFiles, restore_object
 from gitxexp.storage.git import Git
 from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Objects, Progress, is_object, manifest, object_path
+
+if TYPE_CHECKING:
+    from gitxexp.storage.dvc.remote import OpenRemotes
 
 
 class Strategy(StrEnum):
@@ -63,7 +66,7 @@ class Stores:
     remote: str | None = None
     progress: Progress | None = None
     brought: set[str] = field(default_factory=set)  #: objects that came from a remote
-    open_remotes: OpenRemotes = field(default_factory=OpenRemotes)
+    _open_remotes: OpenRemotes | None = None
     _asked: dict[tuple[str, str | None], tuple[AskedRemote, ...]] = field(default_factory=dict)
 
     @property
@@ -182,10 +185,11 @@ class Stores:
         """Fetch objects into this worktree's own cache; return the path of the first if it arrived."""
         wanted = [oid for oid in oids if oid not in self.brought]
         if wanted:
+            from gitxexp.storage.dvc.remote import OpenRemotes, fetch_objects  # not for the cache
+
+            opened = self._open_remotes = self._open_remotes or OpenRemotes()
             self.brought.update(
-                fetch_objects(
-                    self.top, out, wanted, self.remote, self.progress, self.open_remotes, own=own
-                )
+                fetch_objects(self.top, out, wanted, self.remote, self.progress, opened, own=own)
             )
         file = object_path(self.objects.home(out.root), oids[0], out.legacy)
         return file if is_object(file) else None

@@ -49,11 +49,13 @@ from gitxexp.storage.git import Git
 from gitxexp.storage.objects import (
     CorruptObject,
     Progress,
+    WantedObject,
     find_object,
     is_object,
     manifest,
     matches,
     object_path,
+    objects_of,
     parse_manifest,
     take_in,
 )
@@ -509,34 +511,12 @@ class MissingObject:
     damaged: bool = False  #: the remote has an object of another size under this name
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """One object that an output needs. ``size`` is in bytes, if the pointer or manifest has it."""
-
-    oid: str
-    path: str
-    size: int | None
-    output: Output
-
-
 def pushable(output: Output) -> bool:
     """Return whether the output's objects belong on a remote under their hash."""
     imported = output.source is not None and output.source.repo
     return (
         output.cached and output.push and bool(output.oid) and not imported and not output.versioned
     )
-
-
-def objects_of(output: Output, entries: Sequence[File] | None) -> Iterator[Wanted]:
-    """Yield every object of an output once, files before the manifest."""
-    assert output.oid
-    seen = set()
-    for entry in entries or ():
-        oid = (entry.hash or "")[4:]
-        if oid and oid not in seen:
-            seen.add(oid)
-            yield Wanted(oid, f"{output.path}/{entry.path}", entry.size, output)
-    yield Wanted(output.oid, output.path, None if output.is_dir else output.size, output)
 
 
 def missing_on_remote(
@@ -634,7 +614,7 @@ def _by_remote(
 class Answer:
     """A remote's answer about one object; ``missing`` is None if it has the object."""
 
-    want: Wanted
+    want: WantedObject
     missing: MissingObject | None
 
 
@@ -681,7 +661,7 @@ def _asked_by_dvc(
 def _asked_of(store: Remote, outputs: list[Output], caches: list[Path]) -> Iterator[Answer]:
     """Return the remote's answers about these outputs' objects."""
     lists = {out: _file_list(store, out, caches) for out in outputs}
-    wants: dict[str, Wanted] = {}
+    wants: dict[str, WantedObject] = {}
     for out, files in lists.items():
         for want in objects_of(out, files.entries):
             wants.setdefault(want.oid, want)
@@ -700,7 +680,7 @@ def _asked_of(store: Remote, outputs: list[Output], caches: list[Path]) -> Itera
         yield Answer(want, missing if oid not in there or wrong else None)
 
 
-def _size_of(want: Wanted, cached: Path | None) -> int | None:
+def _size_of(want: WantedObject, cached: Path | None) -> int | None:
     return want.size if cached is None or want.size is not None else _size(cached)
 
 

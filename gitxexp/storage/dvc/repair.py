@@ -23,7 +23,6 @@ from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.changes import walk
 from gitxexp.storage.dvc.places import cache_dir, cache_dirs
 from gitxexp.storage.dvc.pointers import Output
-from gitxexp.storage.dvc.remote import objects_of
 from gitxexp.storage.objects import (
     hash_file,
     is_object,
@@ -31,6 +30,7 @@ from gitxexp.storage.objects import (
     manifest_hash,
     matches,
     object_path,
+    objects_of,
 )
 
 

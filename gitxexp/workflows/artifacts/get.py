@@ -19,7 +19,6 @@ from gitxexp.repository.repository import Project
 from gitxexp.storage import paths
 from gitxexp.storage.dvc.places import work_file
 from gitxexp.storage.dvc.pointers import Output
-from gitxexp.storage.dvc.remote import pull
 from gitxexp.storage.dvc.repair import write_object
 from gitxexp.storage.filters import as_files
 from gitxexp.storage.objects import CorruptObject, Objects, Progress, hash_file
@@ -371,6 +370,8 @@ class _Get:
     @contextmanager
     def pulled(self, outs: Collection[Output]) -> Iterator[Path]:
         """A temporary worktree that has these outputs."""
+        from gitxexp.storage.dvc.remote import pull  # the last place to look
+
         state, git, home = self.project.state, self.project.commits, self.project.store
         state.mkdir(parents=True, exist_ok=True)
         with temporary_worktree(git, state, self.request.commit, home) as tree:

@@ -22,7 +22,7 @@ from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.session import NoRemote
 from gitxexp.storage.git import choose_remote
 from gitxexp.storage.git_write import GitWriter
-from gitxexp.storage.objects import Objects, Progress
+from gitxexp.storage.objects import Objects, Progress, objects_of
 from gitxexp.workflows.artifacts.get import other_worktrees
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments.renumber import fetched, renumber
@@ -300,7 +300,7 @@ def _is_stored(objects: Objects, out: Output, actual: str | None) -> bool:
 
 def _is_whole(objects: Objects, out: Output) -> bool:
     entries = objects.manifest(out) if out.is_dir else ()
-    wanted = dvc_remote.objects_of(out, entries)
+    wanted = objects_of(out, entries)
     return entries is not None and all(objects.find(out, want.oid) for want in wanted)
 
 

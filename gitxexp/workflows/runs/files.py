@@ -9,8 +9,6 @@ from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.repository.repository import Project
 from gitxexp.workflows.experiments.resolve import resolve
-from gitxexp.workflows.models.select import kept_files
-from gitxexp.workflows.runs import record
 
 
 @dataclass(frozen=True)
@@ -30,6 +28,9 @@ def files_of(project: Project, name: str) -> FilesOf:
     try:
         return FilesOf(resolve(project, name).commit)
     except XexpError:
+        from gitxexp.workflows.models.select import kept_files  # for runs alone
+        from gitxexp.workflows.runs import record
+
         found = record.find(record.read(project), name)
         if found is None:
             raise
