@@ -247,6 +247,14 @@ class WantedObject(NamedTuple):
     output: Output
 
 
+def pushable(output: Output) -> bool:
+    """Return whether the output's objects belong on a remote under their hash."""
+    imported = output.source is not None and output.source.repo
+    return (
+        output.cached and output.push and bool(output.oid) and not imported and not output.versioned
+    )
+
+
 def objects_of(output: Output, entries: Sequence[File] | None) -> Iterator[WantedObject]:
     """Yield every object of an output once, files before the manifest."""
     assert output.oid

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from gitxexp.common.dataclass import dataclass
+from gitxexp.storage.dvc.places import remote_name, remote_url
+from gitxexp.storage.dvc.pointer_file import Output
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS proved (
@@ -47,6 +49,15 @@ class Place:
 
 #: Stands for the artifacts of an experiment, identified by its tag object.
 TAGS = Place("", "", "tags")
+
+
+def place_of(top: Path, output: Output) -> Place | None:
+    """Return the remote that an output belongs on, as named in proofs; None if there is none."""
+    name = remote_name(top / output.root, pointer=output.remote)
+    url = remote_url(top / output.root, name) if name else None
+    if name is None or url is None:
+        return None
+    return Place(output.root, name, url, output.legacy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,6 @@ from gitxexp.storage.dvc.places import (
     local_remote_dir,
     read_config,
     remote_name,
-    remote_url,
     remotes,
     today,
 )
@@ -57,6 +56,7 @@ from gitxexp.storage.objects import (
     object_path,
     objects_of,
     parse_manifest,
+    pushable,
     take_in,
 )
 from gitxexp.storage.paths import Refused
@@ -511,14 +511,6 @@ class MissingObject:
     damaged: bool = False  #: the remote has an object of another size under this name
 
 
-def pushable(output: Output) -> bool:
-    """Return whether the output's objects belong on a remote under their hash."""
-    imported = output.source is not None and output.source.repo
-    return (
-        output.cached and output.push and bool(output.oid) and not imported and not output.versioned
-    )
-
-
 def missing_on_remote(
     top: Path,
     outputs: Iterable[Output],
@@ -555,7 +547,7 @@ def _write_down(memory: Path, top: Path, name: str, answers: Sequence[Answer]) -
     partly = {answer.missing.output for answer in answers if answer.missing is not None}
     for legacy in {answer.want.output.legacy for answer in answers}:
         wants = [a for a in answers if a.want.output.legacy is legacy]
-        place = place_of(top, wants[0].want.output._replace(remote=name))
+        place = proofs.place_of(top, wants[0].want.output._replace(remote=name))
         if place is None:
             continue
         lacking = {
@@ -585,15 +577,6 @@ def present(top: Path, place: proofs.Place, oids: Sequence[str]) -> set[str]:
 
 def _no_folder(name: str, folder: Path) -> XexpError:
     return XexpError(f"remote {name!r} cannot be reached: no such folder: {folder}", "mount it")
-
-
-def place_of(top: Path, output: Output) -> proofs.Place | None:
-    """Return the remote that an output belongs on, as named in proofs; None if there is none."""
-    name = remote_name(top / output.root, pointer=output.remote)
-    url = remote_url(top / output.root, name) if name else None
-    if name is None or url is None:
-        return None
-    return proofs.Place(output.root, name, url, output.legacy)
 
 
 def _by_remote(

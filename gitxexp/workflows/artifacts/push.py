@@ -16,11 +16,11 @@ from gitxexp.storage import submodules
 from gitxexp.storage.dvc import pointers, proofs
 from gitxexp.storage.dvc import remote as dvc_remote
 from gitxexp.storage.dvc.pointers import Output
-from gitxexp.storage.dvc.remote import MissingObject, PushReport, missing_on_remote, pushable
+from gitxexp.storage.dvc.remote import MissingObject, PushReport, missing_on_remote
 from gitxexp.storage.dvc.repair import WorkTreeFiles, restore
 from gitxexp.storage.git import PushRejected, choose_remote
 from gitxexp.storage.git_write import GitWriter
-from gitxexp.storage.objects import Progress
+from gitxexp.storage.objects import Progress, pushable
 from gitxexp.workflows.artifacts.get import other_worktrees
 
 

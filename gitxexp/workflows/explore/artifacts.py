@@ -15,8 +15,7 @@ from gitxexp.repository.tags import Experiment
 from gitxexp.storage.dvc import pointers, proofs
 from gitxexp.storage.dvc.places import cache_dirs, local_remote_dir, remote_name
 from gitxexp.storage.dvc.pointers import Output
-from gitxexp.storage.dvc.remote import missing_on_remote, place_of, pushable
-from gitxexp.storage.objects import find_object, manifest
+from gitxexp.storage.objects import find_object, manifest, pushable
 from gitxexp.workflows.experiments import describe
 
 
@@ -213,7 +212,7 @@ def _known(
     times: dict[bool, dict[str, float]] = {}
     for output in group:
         if output.legacy not in times:
-            place = place_of(project.top, output)
+            place = proofs.place_of(project.top, output)
             times[output.legacy] = proofs.times(project.proofs, place, oids) if place else {}
         at = times[output.legacy].get(output.oid or "")
         found[_key(output)] = Asked(Presence.UNKNOWN if at is None else Presence.PROVED, at)
@@ -225,6 +224,8 @@ def _known(
 def _asked(
     project: Project, group: Sequence[Output], siblings: Sequence[Path], notes: list[str]
 ) -> dict[tuple[str, str | None], Asked]:
+    from gitxexp.storage.dvc.remote import missing_on_remote  # only with --remote
+
     try:
         lacking = missing_on_remote(project.top, group, None, siblings, project.proofs)
     except XexpError as error:

@@ -10,7 +10,6 @@ from gitxexp.common.errors import XexpError
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc import proofs
 from gitxexp.storage.dvc.places import local_remote_dir
-from gitxexp.storage.dvc.remote import missing_on_remote, place_of
 from gitxexp.storage.objects import has_object
 from gitxexp.workflows.models import run_facts
 from gitxexp.workflows.models.context import ModelContext, ranked
@@ -155,7 +154,7 @@ def _proved(store: ModelStore, models: Iterable[Model]) -> dict[str, float]:
     for model in models:
         groups.setdefault((model.root, model.remote, model.legacy), []).append(model)
     for there in groups.values():
-        place = place_of(project.top, there[0].as_output())
+        place = proofs.place_of(project.top, there[0].as_output())
         if place is None:
             continue
         known = proofs.times(project.proofs, place, [model.oid for model in there])
@@ -169,6 +168,8 @@ def lacking_on_remote(store: ModelStore, models: Iterable[Model]) -> dict[str, M
     Raises XexpError if there is no remote or it cannot be reached.
     """
     outputs = [model.as_output() for model in models]
+    from gitxexp.storage.dvc.remote import missing_on_remote  # only with --remote
+
     lacking = missing_on_remote(
         store.project.top, outputs, None, store.siblings, store.project.proofs
     )

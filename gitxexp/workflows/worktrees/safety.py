@@ -23,9 +23,9 @@ from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.changes import Change, Kind, file_hashes, status
 from gitxexp.storage.dvc.places import cache_dirs, local_remote_dir, remote_name
 from gitxexp.storage.dvc.pointers import Output
-from gitxexp.storage.dvc.remote import MissingObject, missing_on_remote, pushable
+from gitxexp.storage.dvc.remote import MissingObject, missing_on_remote
 from gitxexp.storage.git import Git
-from gitxexp.storage.objects import Progress, find_object
+from gitxexp.storage.objects import Progress, find_object, pushable
 from gitxexp.trackers.databases import reading
 from gitxexp.trackers.tables import Table, event_tables
 from gitxexp.workflows.experiments.stores import databases
