@@ -108,7 +108,8 @@ def measure(command: Sequence[str], folder: Path, quiet: bool = False) -> tuple[
 
 def compare(name: str, command: Sequence[str], base: Sequence[str], folder: Path, rounds: int,
             cold: bool = False, quiet: bool = False, shown: str | None = None) -> None:  # fmt: skip
-    """Print the medians of ``command`` and ``base`` and their ratios, under ``shown`` or ``name``."""
+    """Print the medians of ``command`` and ``base``, under ``shown`` or ``name``, and of the ratios of
+    neighbouring runs: a machine of many users is now quick, now slow."""
     ours, theirs = [], []
     measure(command, folder, quiet), measure(base, folder)
     for _ in range(rounds):
@@ -117,11 +118,13 @@ def compare(name: str, command: Sequence[str], base: Sequence[str], folder: Path
         ours.append(measure(command, folder, quiet))
         theirs.append(measure(base, folder))
     (one, one_cpu), (other, other_cpu) = map(_medians, (ours, theirs))
+    pairs = [(a / b, c / d) for (a, c), (b, d) in zip(ours, theirs, strict=True)]
+    ratio, ratio_cpu = _medians(pairs)
     limit = LIMITS.get(name)
     goal = f"  (at most {limit})" if limit else ""
     title = name if shown is None else shown
-    print(f"{title:18} {one:7.1f} ms  {other:6.1f} ms {base[-1]:14} ratio {one / other:5.2f}"
-          f"  processor {one_cpu:6.1f} / {other_cpu:5.1f} = {one_cpu / other_cpu:5.2f}{goal}")  # fmt: skip
+    print(f"{title:18} {one:7.1f} ms  {other:6.1f} ms {base[-1]:14} ratio {ratio:5.2f}"
+          f"  processor {one_cpu:6.1f} / {other_cpu:5.1f} = {ratio_cpu:5.2f}{goal}")  # fmt: skip
 
 
 def against_git(folder: Path, rounds: int) -> None:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from operator import truediv
 from pathlib import Path
 
 from bench_explore import message, version
@@ -100,7 +101,7 @@ def promote(folder: Path, megabytes: int, rounds: int) -> None:
         grown.append(used(folder) - before)
         shutil.rmtree(plain / ".dvc/cache", ignore_errors=True)
         (plain / f"{number}.bin").unlink()
-    report("promote", statistics.median(moves), statistics.median(adds), "dvc add")
+    report("promote", moves, adds, "dvc add")
     print(f"  {megabytes} MB; the disk grew by {max(grown) / 1e6:.1f} MB")
 
 
@@ -128,14 +129,16 @@ def listing(folder: Path, rounds: int) -> None:
     for _ in range(rounds):
         click.append(run(PYTHON, "-c", "import click", cwd=folder))
         mine.append(xexp("candidates", cwd=folder))
-    report("list", statistics.median(mine), statistics.median(click), "import click")
+    report("list", mine, click, "import click")
 
 
-def report(name: str, mine: float, other: float, against: str) -> None:
-    ratio, limit = mine / other, LIMITS[name]
+def report(name: str, mine: list[float], other: list[float], against: str) -> None:
+    """Print the medians, and that of the ratios of neighbouring runs."""
+    ratio, limit = statistics.median(map(truediv, mine, other)), LIMITS[name]
     verdict = "" if ratio <= limit else "  OVER"
+    ours, theirs = statistics.median(mine), statistics.median(other)
     print(
-        f"{name:8} {mine:6.3f} s  {against} {other:6.3f} s  ratio {ratio:.2f} (≤ {limit}){verdict}"
+        f"{name:8} {ours:6.3f} s  {against} {theirs:6.3f} s  ratio {ratio:.2f} (≤ {limit}){verdict}"
     )
 
 
