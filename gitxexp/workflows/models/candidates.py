@@ -167,9 +167,9 @@ def lacking_on_remote(store: ModelStore, models: Iterable[Model]) -> dict[str, M
 
     Raises XexpError if there is no remote or it cannot be reached.
     """
-    outputs = [model.as_output() for model in models]
     from gitxexp.storage.dvc.remote import missing_on_remote  # only with --remote
 
+    outputs = [model.as_output() for model in models]
     lacking = missing_on_remote(
         store.project.top, outputs, None, store.siblings, store.project.proofs
     )
