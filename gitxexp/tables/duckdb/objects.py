@@ -72,9 +72,7 @@ class Incoming:
     new: tuple[Object, ...] = ()  #: created
     changed: tuple[Object, ...] = ()  #: only theirs changed them since the base: they replace ours
     lost: tuple[str, ...] = ()  #: descriptions of objects that the result would lack
-    kept: tuple[
-        str, ...
-    ] = ()  #: descriptions of comments that differ and of what has no place there
+    kept: tuple[str, ...] = ()  #: descriptions of comments that differ, and of what has no place
 
 
 def left_out(session: Session, sources: Sequence[Source], kind: str) -> tuple[str, ...]:
