@@ -21,7 +21,7 @@ from gitxexp.common.text import some
 from gitxexp.repository.operation import Changed, Repository, Step, Undoing
 from gitxexp.repository.repository import Project, Running
 from gitxexp.repository.unfinished import unfinished
-from gitxexp.storage.git import CHANGES, IDENTITY, Git, GitError, decode, encode
+from gitxexp.storage.git import CHANGES, IDENTITY, Git, GitError, boolean, decode, encode
 from gitxexp.storage.git_write import GitWriter, import_gitpython
 
 
@@ -309,7 +309,7 @@ def tag(
         raise XexpError(f"git tag refused: {error.detail}", hint) from error
     oid = git.text("rev-parse", ref)
     running.amend(seq, replace(step, new=oid))
-    if git.text("config", "--type=bool", "--default=false", "tag.gpgSign") == "true":
+    if boolean(git.setting("tag.gpgsign") or "false"):
         _check_signed(git, name, oid)
     return oid
 

@@ -64,7 +64,9 @@ UNTRACKED = ("ls-files", "-z", "--others", "--exclude-standard")
 #: What differs from HEAD, from any folder.
 CHANGES = ("status", "--porcelain=v2", "-z", "--no-renames", "-unormal")
 #: Our own keys and those of git that we obey, for :meth:`Git.config`: one process reads them all.
-SETTINGS = r"^(xexp\..*|merge\.xexp\.driver|advice\.xexp|color\.(xexp|ui))$"
+SETTINGS = r"^(xexp\..*|merge\.xexp\.driver|advice\.xexp|color\.(xexp|ui)|tag\.gpgsign)$"
+#: Lists every file of the commit that follows.
+TREE = ("ls-tree", "-z", "--full-tree", "-r")
 #: Objects requested from git at a time.
 _BATCH = 4096
 OLDEST = "2.34"  #: retried without options that this git lacks
@@ -80,6 +82,20 @@ _answers: ContextVar[dict[Question, subprocess.CompletedProcess[bytes]] | None] 
 _begun: ContextVar[dict[Question, subprocess.Popen[bytes]] | None] = ContextVar(
     "begun", default=None
 )
+
+#: The settings of each folder, as :func:`settings_read_once` has read them.
+_settings: ContextVar[dict[str, list[str]] | None] = ContextVar("settings", default=None)
+
+
+@contextmanager
+def settings_read_once() -> Iterator[None]:
+    """Within the block the :data:`SETTINGS` of a folder are read once, also where other answers of git
+    change: one command has one configuration, but for what :meth:`Git.configure` writes."""
+    token = _settings.set({})
+    try:
+        yield
+    finally:
+        _settings.reset(token)
 
 
 @contextmanager
@@ -459,9 +475,8 @@ class Git:
 
     def ls_tree(self, rev: str, *paths: str, recursive: bool = False) -> list[TreeEntry]:
         """Return the entries of ``rev``'s tree, with paths relative to the top of the repository."""
-        flags = ("-r",) if recursive else ()
         spec = ("--", *paths) if paths else ()
-        out = self.fields("ls-tree", "-z", "--full-tree", *flags, rev, *spec)
+        out = self.fields(*(TREE if recursive else TREE[:-1]), rev, *spec)
         entries = []
         for line in out:
             meta, _, path = line.partition("\t")
@@ -509,8 +524,22 @@ class Git:
                 return "true" if value is None else value
         return None
 
+    def configure(self, *args: str, ok: Iterable[int] = (0,)) -> None:
+        """Run ``git config --local ARGS``, which writes; raises :class:`GitError` on an exit code not
+        in ``ok``."""
+        if known := _settings.get():
+            known.clear()
+        self.raw("config", "--local", *args, ok=ok)
+
     def _config(self, pattern: str) -> Iterator[tuple[str, str | None]]:
-        for item in self.fields(*CONFIG, pattern, ok=(0, 1)):
+        known = _settings.get() if self._reads and pattern == SETTINGS else None
+        folder, _ = self.question(())
+        items = known.get(folder) if known is not None else None
+        if items is None:
+            items = self.fields(*CONFIG, pattern, ok=(0, 1))
+            if known is not None:
+                known[folder] = items
+        for item in items:
             key, given, value = item.partition("\n")
             yield key, value if given else None
 

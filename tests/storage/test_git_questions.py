@@ -9,7 +9,21 @@ import pytest
 
 from gitxexp.repository import prefetch
 from gitxexp.repository.repository import Project
-from gitxexp.storage.git import CHANGES, HEAD, Git, asked_anew, asked_once, begun, boolean
+from gitxexp.storage.git import (
+    BRANCHES,
+    CHANGES,
+    CONFIG,
+    HEAD,
+    PROJECTS,
+    SETTINGS,
+    TREE,
+    Git,
+    asked_anew,
+    asked_once,
+    begun,
+    boolean,
+    settings_read_once,
+)
 from gitxexp.storage.git_write import GitWriter
 from tests.helpers import Repo, run
 
@@ -87,6 +101,31 @@ def test_another_thread_uses_nothing_that_was_begun_or_answered_here(
         git.head()
         pool.submit(lambda: (git.fields(*CHANGES), git.head())).result()
         assert started == [CHANGES, HEAD, CHANGES, HEAD]
+
+
+def test_settings_are_read_once_in_a_command_until_it_writes_some(
+    repo: Repo, started: list[Any]
+) -> None:
+    asked = (*CONFIG, SETTINGS)
+    git = Git(repo.path)
+    assert git.setting("color.xexp") is None
+    with settings_read_once():
+        assert git.setting("color.xexp") is git.setting("advice.xexp") is None
+        with asked_anew():
+            assert Git(repo.path).setting("color.xexp") is None
+        assert started.count(asked) == 2
+        git.configure("color.xexp", "always")
+        assert git.setting("color.xexp") == "always"
+    repo.git("config", "color.xexp", "never")
+    assert git.setting("color.xexp") == "never"
+
+
+def test_tag_asks_git_once_what_does_not_change(set_up: Repo, started: list[Any]) -> None:
+    assert set_up.xexp("tag").code == 0
+    for question in (CHANGES, (*CONFIG, SETTINGS), PROJECTS, BRANCHES):
+        assert started.count(question) == 1, question
+    trees = [args for args in started if args[: len(TREE)] == TREE]
+    assert len(trees) == len(set(trees)) == 1
 
 
 def test_no_question_is_in_a_list_twice() -> None:

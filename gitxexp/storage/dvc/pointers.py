@@ -18,7 +18,7 @@ from gitxexp.storage.dvc.pointer_file import (
     is_data_pointer,
     is_definition,
 )
-from gitxexp.storage.git import DVC_FILES, Git, GitError, decode
+from gitxexp.storage.git import DVC_FILES, TREE, Git, GitError, decode
 from gitxexp.storage.paths import Refused, shown
 
 __all__ = [
@@ -56,7 +56,7 @@ def outputs_at(git: Git, rev: str) -> list[Output]:
     """
     listing: dict[str, str] = {}
     roots: set[str] = set()
-    for line in git.raw("ls-tree", "-r", "-z", "--full-tree", rev).split(b"\0"):
+    for line in git.raw(*TREE, rev).split(b"\0"):
         if line.endswith((b".dvc", b"/dvc.lock", b"\tdvc.lock", b"dvc.yaml", b"params.yaml")):
             meta, _, path = line.partition(b"\t")
             if meta.startswith(b"100"):

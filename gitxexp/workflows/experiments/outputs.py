@@ -113,8 +113,10 @@ def compare_rows(project: Project, outputs: Outputs, modified: Iterable[str] = (
 
     with tempfile.TemporaryDirectory(prefix="git-xexp-") as folder:
         known = CommitContents(project, Path(folder), project.progress)
-        replaced = _replaced(project, known, outputs, set(modified))
-        return [_compared(project, known, path) for path in replaced]
+        _, commit = project.at_top.head()
+        head = commit or "HEAD"
+        replaced = _replaced(project, known, head, outputs, set(modified))
+        return [_compared(project, known, head, path) for path in replaced]
 
 
 def refuse_lost_rows(compared: Iterable[Rows]) -> None:
@@ -134,11 +136,11 @@ def refuse_lost_rows(compared: Iterable[Rows]) -> None:
 
 
 def _replaced(
-    project: Project, known: CommitContents, outputs: Outputs, modified: set[str]
+    project: Project, known: CommitContents, head: str, outputs: Outputs, modified: set[str]
 ) -> Iterator[str]:
     """The results databases whose content here is not that of the last commit."""
     here = {out.path: out for out in (*outputs.every, *outputs.changed)}
-    there = known.outputs("HEAD")
+    there = known.outputs(head)
     for database in databases(project.top, project.config):
         path = project.inside(database)
         if path is None:
@@ -153,9 +155,9 @@ def _replaced(
             yield path
 
 
-def _compared(project: Project, known: CommitContents, path: str) -> Rows:
+def _compared(project: Project, known: CommitContents, head: str, path: str) -> Rows:
     try:
-        before = known.at("HEAD", path)
+        before = known.at(head, path)
     except XexpError as error:
         raise XexpError(
             f"cannot compare {path} with its version in the last commit: {error.message}",

@@ -34,7 +34,15 @@ from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.add import add
 from gitxexp.storage.dvc.databases import held_still
 from gitxexp.storage.dvc.pointers import Output
-from gitxexp.storage.git import REFS, Git, PushRejected, begun, choose_remote
+from gitxexp.storage.git import (
+    REFS,
+    Git,
+    PushRejected,
+    asked_anew,
+    asked_once,
+    begun,
+    choose_remote,
+)
 from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import hash_file
 from gitxexp.storage.sqlite_write import import_writer
@@ -115,12 +123,16 @@ def within(
     publish: Publish | None = None,
 ) -> Tagged:
     """Like :func:`tag`, as part of a running operation."""
-    with begun(project.git, [(*REFS, *version.patterns(project.prefix))]):
+    listed = (*REFS, *version.patterns(project.prefix))
+    with begun(project.git, [listed]), asked_once():
         request = experiments_plan.of_record(project, request)
         loose = untracked(project).every if request.track else ()
         if request.track is None or request.ran is not None:
             loose = experiments_plan.made_by_run(request, untracked(project))
-        tracked = track(project, running, loose) if loose else ()
+        tracked: tuple[str, ...] = ()
+        if loose:
+            with asked_anew():
+                tracked = track(project, running, loose)
         plan = experiments_plan.plan(project, request, elsewhere)
     if plan.kept:
         place_kept(project, running, plan.kept)

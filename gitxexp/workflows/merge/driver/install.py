@@ -34,6 +34,7 @@ from gitxexp.workflows.models.inventory import all_slots
 
 ATTRIBUTES = ".gitattributes"
 SECTIONS = ("merge.xexp", "diff.xexp")
+_REMOVED = (0, 5, 128)  #: what git says of a key or a section that is, or was, not there
 _BEGIN = "# git-xexp: rows are merged and shown row by row (git xexp drivers)"
 _END = "# git-xexp end"
 _SPECIAL = re.compile(r"""[\\"'*?!#\[\]]""")  #: special characters in attribute patterns
@@ -192,7 +193,7 @@ def register_here(project: Project) -> bool:
     with project.operation("drivers install") as running:
         running.record(SectionsMade(list(SECTIONS)))
         for key, value in settings().items():
-            project.git.raw("config", "--local", key, value)
+            project.git.configure(key, value)
         running.summary.append("merge and diff drivers")
     return True
 
@@ -234,7 +235,7 @@ def install(project: Project, running: Running) -> list[str]:
     if "merge and diff drivers" in todo:
         running.record(SectionsMade(list(SECTIONS)))
         for key, value in settings().items():
-            project.git.raw("config", "--local", key, value)
+            project.git.configure(key, value)
     return todo
 
 
@@ -245,7 +246,7 @@ def uninstall(project: Project, running: Running) -> list[str]:
     if before:
         running.record(SettingsRemoved(before))
         for section in SECTIONS:
-            project.git.call("config", "--local", "--remove-section", section)
+            project.git.configure("--remove-section", section, ok=_REMOVED)
         done.append("merge and diff drivers")
     path = paths.inside(project.top, ATTRIBUTES)
     text = _read(path)
@@ -289,7 +290,7 @@ class SectionsMade(Step):
 
     def undo(self, at: Repository, undoing: Undoing) -> None:
         for name in self.names:
-            at.git.call("config", "--local", "--remove-section", name)
+            at.git.configure("--remove-section", name, ok=_REMOVED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +309,6 @@ class SettingsRemoved(Step):
 
     def undo(self, at: Repository, undoing: Undoing) -> None:
         for key, values in self.values.items():
-            at.git.call("config", "--local", "--unset-all", key)
+            at.git.configure("--unset-all", key, ok=_REMOVED)
             for value in values:
-                at.git.raw("config", "--local", "--add", key, value)
+                at.git.configure("--add", key, value)
