@@ -1560,7 +1560,8 @@ class Repository:
         from gitxexp.workflows.merge.merge import files
 
         for name in refused:
-            raise UsageError(f"{name} is for artifacts of a repository, not for an output file")
+            raise UsageError(f"{name} is for artifacts of a repository, not for an output file",
+                             "omit it, or leave out output")  # fmt: skip
         return files(
             sources, output, options, Engine(engine), write=not dry_run, project=self._project,
             strategy=strategy,

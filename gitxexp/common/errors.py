@@ -91,17 +91,23 @@ class UsageError(XexpError):
 
     exit_code = USAGE
 
-    @property
-    def hint(self) -> str | None:
-        """How to continue."""
-        together = self.message.endswith("cannot be used together")
-        return super().hint or ("use only one of them" if together else None)
-
 
 class NoAnswer(XexpError):
     """The command was understood and the answer is no (a refusal, a conflict, a difference)."""
 
     exit_code = NO
+
+
+def only_one(options: Mapping[str, object], hint: str = "use only one of them") -> str | None:
+    """Return the name of the option that was given, one whose value is true; None if none was.
+
+    Raises UsageError if several were: they exclude each other.
+    """
+    given = [name for name, value in options.items() if value]
+    if len(given) > 1:
+        names = f"{', '.join(given[:-1])} and {given[-1]}"
+        raise UsageError(f"{names} cannot be used together", hint)
+    return given[0] if given else None
 
 
 def suggestion(name: str, known: Sequence[str], otherwise: str | None = None) -> str | None:

@@ -10,7 +10,7 @@ from gitxexp.cli import hints, progress
 from gitxexp.cli.group import Group
 from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
-from gitxexp.common.errors import UsageError
+from gitxexp.common.errors import only_one
 
 
 @click.group(cls=Group, default="list")
@@ -31,8 +31,7 @@ def list_(
     from gitxexp.cli.render.candidates import as_markdown, as_objects, table
     from gitxexp.workflows.models.candidates import list_models
 
-    if as_md and (nul or as_json):
-        raise UsageError(f"--md and {'-z' if nul else '--json'} cannot be used together")
+    only_one({"--md": as_md, "-z" if nul else "--json": nul or as_json})
     with progress.line("reading") as show:
         project = open_project()
         found = list_models(project, slot, metric, ask_remote=ask_remote, progress=show)

@@ -12,7 +12,7 @@ from gitxexp.cli.group import Command
 from gitxexp.cli.options import Columns, open_project, shared
 from gitxexp.cli.render import console
 from gitxexp.common import streams
-from gitxexp.common.errors import UsageError, XexpError
+from gitxexp.common.errors import UsageError, XexpError, only_one
 from gitxexp.common.text import counted
 
 if TYPE_CHECKING:
@@ -84,12 +84,14 @@ def check(
     if ci:
         _print_workflow(ci)
         return
-    if params_from is not None and stage == "after":
-        raise UsageError(
-            "--params-from is for before a run, not for --after", "use only one of them"
-        )
+    only_one({"--json": as_json, "--md": md, "--github": github})
+    before = "--before" if params_from is None else "--params-from"
+    only_one({before: params_from is not None, "--after": stage == "after"},
+             "--params-from checks what a run would record")  # fmt: skip
     stage = "before" if params_from is not None else stage
-    _refuse(paths, stage, train, test, base, sum((md, github, as_json)), fix=fix, dry_run=dry_run)
+    only_one({"PATH": paths, before: stage == "before"}, f"{before} checks the repository")
+    only_one({"--merge": base, before: stage == "before"}, "run them one after the other")
+    _refuse(train, test, fix=fix, dry_run=dry_run)
     request = CheckRequest(
         paths=_files(paths),
         before=stage == "before",
@@ -120,30 +122,9 @@ def check(
     ctx.exit(1 if report.failed(strict=strict) else 0)
 
 
-def _refuse(
-    paths: tuple[Path, ...],
-    stage: str | None,
-    train: Path | None,
-    test: Path | None,
-    base: str | None,
-    formats: int,
-    *,
-    fix: bool,
-    dry_run: bool,
-) -> None:
-    if formats > 1:
-        raise UsageError("--json, --md and --github cannot be used together")
+def _refuse(train: Path | None, test: Path | None, *, fix: bool, dry_run: bool) -> None:
     if (train is None) != (test is None):
         raise UsageError("--train and --test go together", "git xexp check --train A --test B")
-    if paths and stage == "before":
-        raise UsageError(
-            "--before and --params-from check the repository and take no PATH",
-            "use only one of them",
-        )
-    if base and stage == "before":
-        raise UsageError(
-            "--merge and --before cannot be used together", "run them one after the other"
-        )
     if dry_run and not fix:
         raise UsageError("--dry-run requires --fix: a check changes nothing", "add --fix")
 

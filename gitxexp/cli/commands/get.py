@@ -13,7 +13,7 @@ from gitxexp.cli.group import Command
 from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
 from gitxexp.common import streams
-from gitxexp.common.errors import UsageError
+from gitxexp.common.errors import only_one
 
 if TYPE_CHECKING:
     from gitxexp.workflows.artifacts.get import GetReport
@@ -71,9 +71,7 @@ def get(
         remote=remote,
     )
     if out == "-":
-        if as_json or nul:
-            name = "--json" if as_json else "-z"
-            raise UsageError(f"{name} and -o - both want standard output", "use only one of them")
+        only_one({"--json": as_json, "-z": nul and not as_json, "-o -": True})
         report = stream(project, request, sys.stdout.buffer)
         streams.flush()
         _say(report)

@@ -10,7 +10,7 @@ from gitxexp.cli import progress, prompts
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import VersionType, open_project, shared
 from gitxexp.cli.render import console
-from gitxexp.common.errors import NoAnswer, UsageError
+from gitxexp.common.errors import NoAnswer, only_one
 
 if TYPE_CHECKING:
     from gitxexp.repository.version import AnyVersion
@@ -65,11 +65,9 @@ def promote(
     if history:
         promotions.show_history(open_project(), slot, as_json=as_json)
         return
-    chosen = {"VERSION": version, "--run": run, "--best": best, "--from-worktree": worktree,
-              "--rollback": rollback or None}  # fmt: skip
-    _check([name for name, value in chosen.items() if value is not None])
-    if tag and no_commit:
-        raise UsageError("--tag and --no-commit cannot be used together")
+    only_one({"VERSION": version, "--run": run and worktree is None, "--best": best,
+              "--from-worktree": worktree, "--rollback": rollback})  # fmt: skip
+    only_one({"--tag": tag, "--no-commit": no_commit})
     project = open_project()
     request = models.PromoteRequest(version=version, run=run, best=best, worktree=worktree, rollback=rollback,
                 slot=slot, why=message or "")  # fmt: skip
@@ -89,11 +87,6 @@ def promote(
     with progress.line("promoting") as show:
         done = models.promote(project, request, plan, how, show)
     promotions.show(done, as_json=as_json)
-
-
-def _check(given: list[str]) -> None:
-    if len(given) > 1 and set(given) != {"--run", "--from-worktree"}:
-        raise UsageError(f"{' and '.join(given)} cannot be used together")
 
 
 def _ask(plan: PromotePlan, *, yes: bool) -> None:

@@ -12,7 +12,7 @@ from gitxexp.cli.group import Command
 from gitxexp.cli.options import Age, open_project, shared
 from gitxexp.cli.render import console
 from gitxexp.common.dataclass import dataclass
-from gitxexp.common.errors import FATAL, NO, NoAnswer, UsageError
+from gitxexp.common.errors import FATAL, NO, NoAnswer, UsageError, only_one
 from gitxexp.common.text import counted
 
 if TYPE_CHECKING:
@@ -117,15 +117,13 @@ _CANDIDATES = ("keep", "metric", "per", "older_than", "include_unranked", "slot"
 def _check(ctx: click.Context) -> None:
     given = ctx.params
     special = [name for name in ("cache", "worktrees", "explore") if given[name]]
-    if "cache" in special and len(special) > 1:
-        raise UsageError(
-            "--cache and worktrees are pruned one after the other", "use only one of them"
-        )
-    wrong = [name for name in _CANDIDATES if special and given[name] not in (None, False)]
-    if wrong:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
-        raise UsageError(f"{names}: only for candidates, not with --{special[0]}")
-    if given["projects"] and "cache" not in special:
+    if given["cache"]:
+        only_one({f"--{name}": True for name in special}, "prune one after the other")
+    for name in _CANDIDATES if special else ():
+        option = f"--{name.replace('_', '-')}"
+        only_one({option: given[name] not in (None, False), f"--{special[0]}": True},
+                 f"{option} is for candidates")  # fmt: skip
+    if given["projects"] and not given["cache"]:
         raise UsageError("--project goes with --cache", "git xexp prune --cache --project DIR")
 
 

@@ -12,7 +12,7 @@ from gitxexp.cli.group import Command
 from gitxexp.cli.options import open_project
 from gitxexp.cli.render import console
 from gitxexp.common import streams
-from gitxexp.common.errors import UsageError, XexpError
+from gitxexp.common.errors import UsageError, XexpError, only_one
 
 if TYPE_CHECKING:
     from gitxexp.repository.repository import Project
@@ -56,14 +56,10 @@ def report(
 
     request = ReportRequest(versions, metric, filter_, where, title)
     if as_md or (out is not None and out.suffix.lower() in (".md", ".markdown")):
-        if open_:
-            raise UsageError(
-                "--open and --md cannot be used together", "--open shows the HTML page"
-            )
+        only_one({"--open": open_, "--md": True}, "--open shows the HTML page")
         _markdown(open_project(), request, out)
         return
-    if open_ and out == Path("-"):
-        raise UsageError("--open and -o - cannot be used together", "name a file: -o report.html")
+    only_one({"--open": open_, "-o -": out == Path("-")}, "name a file: -o report.html")
     _page(open_project(), request, out, show=open_)
 
 

@@ -10,7 +10,7 @@ import click
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import shared
 from gitxexp.cli.render import console
-from gitxexp.common.errors import NoAnswer, UsageError
+from gitxexp.common.errors import NoAnswer, only_one
 
 if TYPE_CHECKING:
     from gitxexp.cli.shell.install import Check
@@ -25,8 +25,7 @@ def setup(check: bool, uninstall: bool, as_json: bool) -> None:
 
     Links them into your own folders and touches nothing else.
     """
-    if check and uninstall:
-        raise UsageError("--check and --uninstall cannot be used together")
+    only_one({"--check": check, "--uninstall": uninstall})
     if check:
         _check(as_json=as_json)
     elif uninstall:

@@ -13,7 +13,7 @@ from gitxexp.cli import progress
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
-from gitxexp.common.errors import UsageError
+from gitxexp.common.errors import UsageError, only_one
 
 if TYPE_CHECKING:
     from gitxexp.workflows.sql.database import Database
@@ -62,12 +62,8 @@ def sql(
     DuckDB's SQL over the tables that --schema lists, "TABLE@VERSION", "PATH@VERSION" and
     all_versions('TABLE'). Without QUERY on a terminal it prompts for statements.
     """
-    asked = {"--json": as_json, "--ndjson": ndjson, "--csv": as_csv, "--md": as_md,
-             "--parquet": parquet is not None, "--arrow": arrow}  # fmt: skip
-    forms = [name for name, given in asked.items() if given]
-    if len(forms) > 1:
-        raise UsageError(f"{forms[0]} and {forms[1]} cannot be used together")
-    form = forms[0] if forms else ""
+    form = only_one({"--json": as_json, "--ndjson": ndjson, "--csv": as_csv, "--md": as_md,
+                     "--parquet": parquet is not None, "--arrow": arrow}) or ""  # fmt: skip
     if schema:
         _schema(form, query)
         return
@@ -86,8 +82,7 @@ def sql(
 
 def _script(query: str | None, file: Path | None) -> str | None:
     """The statements; None where somebody is to be asked for them."""
-    if query is not None and file is not None:
-        raise UsageError("a query and a file cannot be used together")
+    only_one({"a query": query is not None, "a file": file is not None})
     if query is not None:
         return query
     if file is not None and str(file) != "-":
@@ -148,12 +143,9 @@ def _schema(form: str, query: str | None) -> None:
     from gitxexp.cli.render import sql as render
     from gitxexp.workflows.sql.database import Database
 
-    if query is not None:
-        raise UsageError(
-            "--schema takes no query", "the columns of one: git xexp sql 'DESCRIBE ...'"
-        )
-    if form not in ("", "--json"):
-        raise UsageError(f"--schema and {form} cannot be used together")
+    only_one({"--schema": True, "a query": query is not None},
+             "the columns of one: git xexp sql 'DESCRIBE ...'")  # fmt: skip
+    only_one({"--schema": True, form: form != "--json" and form})
     with Database(open_project()) as db:
         entries = db.schema()
     if form:

@@ -11,7 +11,7 @@ import click
 from gitxexp.cli import progress
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import Columns, Duration, Values, open_project, shared
-from gitxexp.common.errors import UsageError
+from gitxexp.common.errors import UsageError, only_one
 
 if TYPE_CHECKING:
     from gitxexp.repository.repository import Project
@@ -123,8 +123,7 @@ def sweep(
     from gitxexp.cli.render import sweeps as render
     from gitxexp.workflows.sweeps import overview
 
-    if status + lists + stop > 1:
-        raise UsageError("--status, --list and --stop cannot be used together")
+    only_one({"--status": status, "--list": lists, "--stop": stop})
     project = open_project()
     if lists:
         render.show_list(overview.sweeps(project), as_json=as_json)
@@ -183,7 +182,7 @@ def sweep(
 def _only(command: tuple[str, ...]) -> str | None:
     """The sweep that is named, if one is."""
     if len(command) > 1:
-        raise UsageError("name one sweep: git xexp sweep --list")
+        raise UsageError("name one sweep", "git xexp sweep --list shows them")
     return command[0] if command else None
 
 

@@ -11,7 +11,7 @@ from gitxexp.cli import hints, progress
 from gitxexp.cli.group import Group
 from gitxexp.cli.options import LINKS, Label, open_project, shared
 from gitxexp.cli.render import console
-from gitxexp.common.errors import FATAL, NoAnswer, UsageError
+from gitxexp.common.errors import FATAL, NoAnswer, UsageError, only_one
 
 
 @click.group(cls=Group)
@@ -64,8 +64,8 @@ def new(
 
     project = open_project()
     names = (name, rev, *more) if rev and (more or several(project, rev)) else (name,)
-    if len(names) == 1 and rev and at:
-        raise UsageError(f"there are two places to start from: {rev} and --at {at}", "give one")
+    if len(names) == 1:
+        only_one({rev or "REV": rev, f"--at {at}": at}, "give one place to start from")
     if len(names) > 1 and (path or branch):
         raise UsageError(
             "--path and --branch are of one worktree, and there are several names",

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gitxexp.common import sqlite
 from gitxexp.common.dataclass import dataclass
-from gitxexp.common.errors import UsageError, XexpError
+from gitxexp.common.errors import UsageError, XexpError, only_one
 from gitxexp.common.sql import literal, quote
 from gitxexp.tables.assets import kind_of
 from gitxexp.tables.plan import Conflict, MergeOptions, MergeReport, Mode, OnConflict, Progress
@@ -105,8 +105,7 @@ def _check_paths(
                     raise XexpError(
                         f"{source} is both a source and the target", "name another source"
                     )
-        if options.in_place and out is not None:
-            raise UsageError("in place and another output cannot be used together")
+        only_one({"in place": options.in_place, "another output": out is not None})
         refuse_links(out if out is not None else target)
         if options.in_place and len(sources) > BATCH:
             raise XexpError(

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gitxexp.common.dataclass import dataclass
-from gitxexp.common.errors import NoAnswer, UsageError, XexpError
+from gitxexp.common.errors import NoAnswer, UsageError, XexpError, only_one
 from gitxexp.common.text import lines_of, some
 from gitxexp.common.values import is_ordered
 from gitxexp.repository import commit as repository_commit
@@ -99,8 +99,7 @@ class TagRequest:
     def __post_init__(self) -> None:
         """Raise UsageError for mutually exclusive options."""
         refuse_two_versions(self.version, self.level, self.name)
-        if self.wanted.run and self.wanted.best:
-            raise UsageError("--run and --best cannot be used together")
+        only_one({"--run": self.wanted.run, "--best": self.wanted.best})
         if (self.where or self.of or self.all_runs) and not self.wanted.best:
             raise UsageError(
                 "--where, --of and --all-runs choose runs for --best METRIC",
@@ -110,8 +109,7 @@ class TagRequest:
 
 def refuse_two_versions(version: AnyVersion | None, level: Level | None, name: str | None) -> None:
     """Raise UsageError if the version is given in two ways."""
-    if version and (level or name):
-        raise UsageError("a version and a level or --name cannot be used together")
+    only_one({"a version": version, "a level or --name": level or name})
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from gitxexp.common import processes
 from gitxexp.common.dataclass import dataclass
-from gitxexp.common.errors import UsageError, XexpError
+from gitxexp.common.errors import XexpError, only_one
 from gitxexp.common.files import atomic_write, rows_wait
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import config as settings
@@ -88,8 +88,7 @@ def tag(
 
     All or nothing: on any failure refs, index, pointers, registry and rows are restored.
     """
-    if request.everything and not request.commit:
-        raise UsageError("--all and --no-commit cannot be used together")
+    only_one({"--all": request.everything, "--no-commit": not request.commit})
     project.recover_first(wait=wait)
     project.require_set_up()
     try:

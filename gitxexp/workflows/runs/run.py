@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitxexp.common.dataclass import dataclass
-from gitxexp.common.errors import NoAnswer, UsageError, XexpError, require_utf8
+from gitxexp.common.errors import NoAnswer, UsageError, XexpError, only_one, require_utf8
 from gitxexp.common.files import naming
 from gitxexp.common.notes import stays
 from gitxexp.common.text import counted, lines_of, some
@@ -197,8 +197,7 @@ def prepare(project: Project, request: RunRequest, *, cwd: Path, wait: bool = Tr
     """
     project.recover_first(wait=wait)
     project.require_set_up()
-    if request.everything and request.dirty:
-        raise UsageError("--all and --dirty cannot be used together")
+    only_one({"--all": request.everything, "--dirty": request.dirty})
     refuse_two_versions(request.version, request.level, request.name)
     command = request.command or default_command(project)
     require_utf8(*command)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gitxexp.common.dataclass import dataclass
-from gitxexp.common.errors import UsageError, XexpError, require_utf8
+from gitxexp.common.errors import UsageError, XexpError, only_one, require_utf8
 from gitxexp.common.text import some
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository.config_hash import canonical, config_hash, same_value
@@ -67,8 +67,8 @@ class SweepRequest:
             raise UsageError(
                 "--sampler and --trials go together", "like: --sampler tpe --trials 50"
             )
-        if self.sampler and (self.sample or self.zipped):
-            raise UsageError("--sampler cannot be used with --sample or --zip")
+        only_one({"--sampler": self.sampler,
+                  "--sample" if self.sample else "--zip": self.sample or self.zipped})  # fmt: skip
         if self.clone and self.engine is None:
             raise UsageError(
                 "--workers clone is for an engine", "name it: --engine tcp://HOST:8786"

@@ -163,8 +163,8 @@ def test_a_file_that_is_no_candidate_is_left_alone(pushed: Repo) -> None:
     [
         (["--metric", "f9"], 128, "no metric is named 'f9'"),
         (["--keep", "-1"], 129, "-1"),
-        (["--cache", "--keep", "3"], 129, "--keep: only for candidates, not with --cache"),
-        (["--cache", "--explore"], 129, "--cache and worktrees are pruned"),
+        (["--cache", "--keep", "3"], 129, "--keep and --cache cannot be used together"),
+        (["--cache", "--explore"], 129, "--cache and --explore cannot be used together"),
         (["--project", "."], 129, "--project goes with --cache"),
         (["--slot", "x"], 129, "no model slot 'x'"),
     ],

@@ -198,7 +198,7 @@ def test_refusals_leave_nothing_behind(trained: Repo) -> None:
         (("x..y",), 129, "is not a name that a branch can have"),
         (("",), 129, "an argument is empty"),
         (("c", "--at", "nowhere"), 128, "nowhere"),
-        (("c", "HEAD", "--at", "HEAD"), 129, "two places to start from"),
+        (("c", "HEAD", "--at", "HEAD"), 129, "HEAD and --at HEAD cannot be used together"),
         (("c", "--branch", "main"), 128, "branch main is checked out in"),
         (("c", "--branch", "taken", "--at", "HEAD~1"), 128, "is not at HEAD~1"),
         (("c", "--branch", "taken/below"), 128, "git worktree add refused"),

@@ -7,7 +7,7 @@ import click
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
-from gitxexp.common.errors import UsageError
+from gitxexp.common.errors import only_one
 
 
 @click.command(cls=Command)
@@ -24,8 +24,7 @@ def columns(table: str | None, as_md: bool, as_json: bool) -> None:
     from gitxexp.cli.render.columns import as_markdown, as_objects, as_text
     from gitxexp.workflows.explore.columns import columns
 
-    if as_md and as_json:
-        raise UsageError("--md and --json cannot be used together")
+    only_one({"--md": as_md, "--json": as_json})
     project = open_project()
     found = columns(project, table)
     if as_json:

@@ -11,7 +11,7 @@ from gitxexp.cli import progress
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
-from gitxexp.common.errors import NO, UsageError
+from gitxexp.common.errors import NO, UsageError, only_one
 
 if TYPE_CHECKING:
     from gitxexp.repository.repository import Project
@@ -44,8 +44,7 @@ def diff(
     """
     from gitxexp.workflows.explore import compare
 
-    if as_md and (code or as_json):
-        raise UsageError(f"--md and {'--code' if code else '--json'} cannot be used together")
+    only_one({"--md": as_md, "--code" if code else "--json": code or as_json})
     if code and len(versions) > 2:
         raise UsageError("--code prints the patch between two", "git xexp explore diff A B --code")
     project = open_project()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +11,7 @@ from gitxexp.cli.group import Command
 from gitxexp.cli.options import Columns, open_project, shared
 from gitxexp.cli.render import console
 from gitxexp.common import streams
-from gitxexp.common.errors import UsageError
+from gitxexp.common.errors import only_one
 from gitxexp.common.garbage import no_collection
 
 if TYPE_CHECKING:
@@ -76,7 +75,10 @@ def list_(
     from gitxexp.cli.render import lists
     from gitxexp.workflows.explore.query import Query
 
-    form = _form({"json": as_json, "csv": as_csv, "md": as_md, "porcelain": porcelain or nul})
+    form = only_one(
+        {"--json": as_json, "--csv": as_csv, "--md": as_md, "--porcelain": porcelain or nul}
+    )
+    form = (form or "table").removeprefix("--")
     chosen = columns or ()
     query = Query(
         sort=sort,
@@ -91,8 +93,7 @@ def list_(
         all_projects=all_projects,
     )
     if watch:
-        if form in ("csv", "md"):
-            raise UsageError(f"--watch and --{form} cannot be used together")
+        only_one({"--watch": watch, f"--{form}": form in ("csv", "md")})
         _watch(query, form, chosen, nul=nul)
         return
     _print(open_project(), query, form, chosen, nul=nul)
@@ -166,13 +167,6 @@ def _watch(query: Query, form: str, chosen: tuple[str, ...], *, nul: bool) -> No
             written[:] = [text]
 
     watch(observed.state, draw)
-
-
-def _form(asked: Mapping[str, bool]) -> str:
-    chosen = [form for form, given in asked.items() if given]
-    if len(chosen) > 1:
-        raise UsageError(f"--{chosen[0]} and --{chosen[1]} cannot be used together")
-    return chosen[0] if chosen else "table"
 
 
 def _nothing(total: int, *, runs: bool) -> str | None:

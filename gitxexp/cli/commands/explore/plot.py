@@ -11,7 +11,7 @@ from gitxexp.cli import progress
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
-from gitxexp.common.errors import NoAnswer, UsageError
+from gitxexp.common.errors import NoAnswer, only_one
 
 if TYPE_CHECKING:
     from gitxexp.repository.repository import Project
@@ -68,8 +68,7 @@ def plot(
     from gitxexp.workflows.explore.plot import PlotRequest, plot
     from gitxexp.workflows.explore.query import Query
 
-    if out is not None and as_json:
-        raise UsageError("--out and --json cannot be used together")
+    only_one({"--out": out is not None, "--json": as_json})
     kind = plot_file.kind_of(out) if out else ""
     query = Query(
         sort=sort, filter=filter_, where=where, labels=labels, limit=limit, runs=runs,

@@ -8,7 +8,7 @@ from gitxexp.cli import progress
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
-from gitxexp.common.errors import UsageError
+from gitxexp.common.errors import only_one
 
 
 @click.command(cls=Command)
@@ -25,8 +25,7 @@ def show(version: str | None, ask_remote: bool, as_md: bool, as_json: bool) -> N
     from gitxexp.cli.render.details import as_markdown, as_object, as_text
     from gitxexp.workflows.explore.show import details
 
-    if as_md and as_json:
-        raise UsageError("--md and --json cannot be used together")
+    only_one({"--md": as_md, "--json": as_json})
     with progress.line("reading"):
         found = details(open_project(), version, ask_remote=ask_remote)
     console.notes(found.notes)

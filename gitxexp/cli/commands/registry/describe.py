@@ -13,7 +13,7 @@ from gitxexp.cli.commands.registry.source import db_option
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import shared
 from gitxexp.cli.render import console
-from gitxexp.common.errors import NoAnswer, UsageError, XexpError
+from gitxexp.common.errors import NoAnswer, XexpError, only_one
 
 
 @click.command(cls=Command)
@@ -39,8 +39,7 @@ def describe(
     """
     from gitxexp.workflows.registry.annotate import Annotation
 
-    if edit and message is not None:
-        raise UsageError("-e and -m cannot be used together")
+    only_one({"-e": edit, "-m": message is not None})
     text = _edited(db, version) if edit else message
     if text is not None and not text.strip():
         raise XexpError("the description is empty: nothing was changed", "give a text: -m TEXT")
