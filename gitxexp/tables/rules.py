@@ -433,6 +433,11 @@ def missing_table(name: str) -> XexpError:
     return XexpError(f"no input has a table {name}", "check its name")
 
 
+def constraint_left(what: str, table: str, label: str) -> str:
+    """The note on a constraint that a source declares and the target's table cannot get."""
+    return f"{what} of {table}, as {label} declares it, is not added"
+
+
 def stored_values(computed: str) -> str:
     """The note on a column that a source computes and the target's table lacked."""
     return f"{computed}: its values are stored"

@@ -20,7 +20,7 @@ from gitxexp.common.sql import literal, quote
 from gitxexp.tables.duckdb.align import enum_of
 from gitxexp.tables.duckdb.declaration import declaration
 from gitxexp.tables.duckdb.session import Session, Source, Table
-from gitxexp.tables.rules import carried, stored_values
+from gitxexp.tables.rules import carried, constraint_left, stored_values
 
 _NAME = r'(?:"(?:[^"]|"")*"|[^\s(.";]+)'
 _CREATE = re.compile(rf"CREATE\s+(SCHEMA|SEQUENCE|TYPE|MACRO|VIEW)\s+({_NAME}(?:\.{_NAME})?)")
@@ -150,8 +150,7 @@ def incoming(
                 here = here if own else "the target dropped it"
                 line = f"{name} differs in {source.path}: {here}"
                 (kept if item.kind == "COMMENT" else lost).append(line)
-    if ours is not None and ours.kind == "duckdb":
-        lost += _constraints(ours, sources, base)
+    kept += _constraints([*([ours] if ours else []), *sources], base)
     lost += _generated(session, ours, sources, base)
     first, second = (
         tuple(sorted(found.values(), key=lambda o: _ORDER.index(o.kind)))
@@ -176,19 +175,21 @@ def _with_values_of(held: Object, other: Object) -> Object | None:
     return replace(held, sql=f"CREATE TYPE {held.name} AS {both};") if both else None
 
 
-def _constraints(ours: Source, sources: Sequence[Source], base: Source | None) -> list[str]:
-    """Constraints on our tables that only a source declares: DuckDB cannot add them to a table."""
-    mine, was = _declared(ours), _declared(base) if base else {}
-    columns = {(t.schema, t.short): {*t.columns, *t.generated} for t in ours.tables}
-    lost = []
-    for source in sources:
-        for key, names in _declared(source).items():
-            there = columns.get(key[:2])
-            if there is not None and there.issuperset(names) and key not in mine and key not in was:
-                schema, table, what = key
-                full = table if schema == "main" else f"{schema}.{table}"
-                lost.append(f"{what} of {full}, as {source.path} declares it, is not added")
-    return lost
+def _constraints(files: Sequence[Source], base: Source | None) -> list[str]:
+    """Constraints that a file declares and the first one with the table does not, whose declaration is
+    kept: DuckDB cannot add them to a table. They are no reason to refuse: no row is lost or changed."""
+    known, was = dict[tuple[str, str], Source](), _declared(base) if base else {}
+    have = set[tuple[str, str, str]]()
+    left = []
+    for source in files:
+        declared = _declared(source)
+        for table in source.tables:
+            first = known.setdefault((table.schema, table.short), source) is source
+            have.update(key for key in declared if first and key[:2] == (table.schema, table.short))
+        for schema, name, what in (key for key in declared if key not in have and key not in was):
+            full = name if schema == "main" else f"{schema}.{name}"
+            left.append(constraint_left(what, full, str(source.path)))
+    return left
 
 
 def _generated(

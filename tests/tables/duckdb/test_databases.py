@@ -391,18 +391,14 @@ def _database(path: Path, *more: str) -> Path:
     [
         ("CREATE OR REPLACE MACRO plus(a, b := 3) AS a - b", "macro plus differs"),
         ("CREATE OR REPLACE VIEW v AS SELECT 1 AS x", "view v differs"),
-        ("CREATE TABLE u (a INTEGER, CHECK (a > 0))", "CHECK((a > 0)) of u"),
     ],
 )
 @pytest.mark.parametrize("row", [(2, 2), (1, 1)], ids=["a new row", "no new row"])
 def test_what_a_source_defines_otherwise_is_said_and_refused(
     tmp_path: Path, sql: str, lost: str, row: tuple[int, int]
 ) -> None:
-    ours = _database(tmp_path / "ours.duckdb", "CREATE TABLE u (a INTEGER)")
-    table = "DROP TABLE IF EXISTS u" if " u " in sql else "SELECT 1"
-    theirs = _database(
-        tmp_path / "theirs.duckdb", table, sql, f"INSERT OR IGNORE INTO lab.t VALUES {row}"
-    )
+    ours = _database(tmp_path / "ours.duckdb")
+    theirs = _database(tmp_path / "theirs.duckdb", sql, f"INSERT OR IGNORE INTO lab.t VALUES {row}")
     before = ours.read_bytes()
     with pytest.raises(XexpError) as refused:
         merge_files(ours, [theirs])
@@ -412,6 +408,26 @@ def test_what_a_source_defines_otherwise_is_said_and_refused(
     assert ours.read_bytes() == before
     report = merge_files(ours, [theirs], options=MergeOptions(allow_lossy=True))
     assert lost in report.notes[0] and report.written
+
+
+def test_constraints_of_a_source_that_the_target_cannot_get_are_named(tmp_path: Path) -> None:
+    """On columns that ours has and on those that it gets, and the same when merged again."""
+    ours = make(tmp_path / "ours.duckdb", "CREATE TABLE u (a INTEGER)", "INSERT INTO u VALUES (-1)")
+    theirs = make(
+        tmp_path / "theirs.duckdb",
+        "CREATE TABLE u (a INTEGER CHECK (a > 0), b INTEGER NOT NULL, c INTEGER UNIQUE CHECK (c > a))",
+        "INSERT INTO u VALUES (1, 2, 3)",
+    )
+    named = {"NOT NULL on b", "UNIQUE(c)", "CHECK((a > 0))", "CHECK((c > a))"}
+    wanted = {f"{what} of u, as {theirs} declares it, is not added" for what in named}
+    assert set(merge_files(ours, [theirs], write=False).notes) == wanted
+    report = merge_files(ours, [theirs])
+    assert report.written and set(report.notes) == wanted
+    assert ask(ours, "FROM u ORDER BY a") == [(-1, None, None), (1, 2, 3)]
+    assert set(merge_files(ours, [theirs]).notes) == wanted
+    out, plain = tmp_path / "out.duckdb", make(tmp_path / "p.duckdb", "CREATE TABLE u (a INTEGER)")
+    assert set(merge_files(out, [plain, theirs]).notes) == wanted
+    assert not merge3_files(theirs, plain, theirs).notes
 
 
 def test_what_theirs_changed_and_ours_dropped_is_refused(tmp_path: Path) -> None:
