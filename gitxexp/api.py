@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gitxexp.workflows.artifacts.get import GetReport
     from gitxexp.workflows.artifacts.pull import Pulled
     from gitxexp.workflows.artifacts.push import Pushed, PushPlan
-    from gitxexp.workflows.checks.report import Report as CheckReport
+    from gitxexp.workflows.checks.report import CheckReport
     from gitxexp.workflows.experiments.init import SetUp
     from gitxexp.workflows.experiments.plan import Plan
     from gitxexp.workflows.experiments.rebuild import Rebuilt
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from gitxexp.workflows.imports.tag import TaggedRuns
     from gitxexp.workflows.merge.conflicts import Resolved
     from gitxexp.workflows.merge.diff import FileDiff
-    from gitxexp.workflows.merge.driver.install import Status as DriverStatus
-    from gitxexp.workflows.merge.driver.reports import Report as Conflicts
+    from gitxexp.workflows.merge.driver.install import DriverStatus
+    from gitxexp.workflows.merge.driver.reports import ConflictReport
     from gitxexp.workflows.merge.merge import Merged, MergeRequest
     from gitxexp.workflows.models.add import AddedCandidate
     from gitxexp.workflows.models.cache import FreedCache
@@ -59,13 +59,17 @@ if TYPE_CHECKING:
     from gitxexp.workflows.models.promote import Promoted, PromotePlan, PromoteRequest
     from gitxexp.workflows.models.prune import Pruned, PrunePlan, PruneRules
     from gitxexp.workflows.registry.annotate import Annotated
-    from gitxexp.workflows.registry.configurations import ImportedConfig, Known, ParamChange
+    from gitxexp.workflows.registry.configurations import (
+        ImportedConfig,
+        ParamChange,
+        RegistryConfig,
+    )
     from gitxexp.workflows.registry.delete import Deleted, DeletePlan
     from gitxexp.workflows.registry.search import Match
     from gitxexp.workflows.report.report import Report
     from gitxexp.workflows.runs.record import RunRecord
     from gitxexp.workflows.runs.rerun import Rerun
-    from gitxexp.workflows.runs.run import Prepared, Run
+    from gitxexp.workflows.runs.run import CompletedRun, Prepared
     from gitxexp.workflows.sql.converted import Conversions
     from gitxexp.workflows.sql.database import ColumnEntry
     from gitxexp.workflows.sweeps.grid import Axis
@@ -176,7 +180,7 @@ class Repository:
         folder: PathLike | None = None,
         echo: bool = False,
         wait: bool = True,
-    ) -> Run:
+    ) -> CompletedRun:
         """Run a command as an experiment, as ``git xexp run``.
 
         ``command`` is the list of its words (none: the configured command, or ``dvc repro``), or a
@@ -305,13 +309,13 @@ class Repository:
         commit, ``allow_mismatch`` files that contradict the run. ``push`` sends artifacts, branch
         and tag to ``remote``, all or nothing. Raises NoAnswer if the tag is refused.
         """
-        from gitxexp.workflows.experiments.collect import Wanted
+        from gitxexp.workflows.experiments.collect import RunChoice
         from gitxexp.workflows.experiments.plan import TagRequest
         from gitxexp.workflows.experiments.tag import tag, tag_and_push
 
         request = TagRequest(
             version=_version(version), level=_one_of(Level, level) if level else None, name=name,
-            wanted=Wanted(run=run, best=best, params=dict(params or {}), metrics=dict(metrics or {})),
+            wanted=RunChoice(run=run, best=best, params=dict(params or {}), metrics=dict(metrics or {})),
             text=message, labels=tuple(labels), everything=include_modified, commit=commit,
             stamp=stamp, drop_rows=drop_rows, track=track, bring_rows=bring_rows,
             revert_outputs=revert_outputs, mismatch=allow_mismatch, where=where, of=_version(of),
@@ -349,12 +353,12 @@ class Repository:
         ``best``, ``where``, ``of``, ``all_runs``, ``params``, ``metrics``, ``message``, ``labels``,
         ``include_modified``, ``commit``, ``stamp``, ``drop_rows``, ``track``, ``bring_rows``,
         ``revert_outputs`` and ``allow_mismatch``; changes nothing."""
-        from gitxexp.workflows.experiments.collect import Wanted
+        from gitxexp.workflows.experiments.collect import RunChoice
         from gitxexp.workflows.experiments.plan import TagRequest, plan
 
         request = TagRequest(
             version=_version(version), level=_one_of(Level, level) if level else None, name=name,
-            wanted=Wanted(run=run, best=best, params=dict(params or {}), metrics=dict(metrics or {})),
+            wanted=RunChoice(run=run, best=best, params=dict(params or {}), metrics=dict(metrics or {})),
             text=message, labels=tuple(labels), everything=include_modified, commit=commit,
             stamp=stamp, drop_rows=drop_rows, track=track, bring_rows=bring_rows,
             revert_outputs=revert_outputs, mismatch=allow_mismatch, where=where, of=_version(of),
@@ -700,9 +704,9 @@ class Repository:
         ``runs`` lists the runs of the results databases instead, tagged or not; ``all_projects``
         adds those of the other projects in the repository.
         """
-        from gitxexp.workflows.explore.query import Query, list_experiments
+        from gitxexp.workflows.explore.query import ListQuery, list_experiments
 
-        query = Query(
+        query = ListQuery(
             sort=sort, reverse=reverse, filter=filter, labels=tuple(labels), limit=limit,
             columns=tuple(columns), runs=runs, where=where, names=names, all_projects=all_projects,
         )  # fmt: skip
@@ -747,9 +751,9 @@ class Repository:
         there is nothing to draw to a file; UsageError for any other extension.
         """
         from gitxexp.workflows.explore.plot import PlotRequest, plot
-        from gitxexp.workflows.explore.query import Query
+        from gitxexp.workflows.explore.query import ListQuery
 
-        query = Query(
+        query = ListQuery(
             sort=sort, filter=filter, where=where, labels=tuple(labels), limit=limit, runs=runs
         )
         request = PlotRequest(metric, x, by, histogram, log_x, log_y, query)
@@ -1052,7 +1056,7 @@ class Repository:
 
         return add_models(self._project, done, wait=wait)
 
-    def conflicts(self) -> Sequence[Conflicts]:
+    def conflicts(self) -> Sequence[ConflictReport]:
         """Return the databases that ``git merge`` left unmerged, each with its conflicts and every
         side's value, as ``git xexp conflicts``."""
         from gitxexp.workflows.merge.conflicts import reports
@@ -1360,9 +1364,9 @@ class Repository:
     def schema(self) -> Sequence[ColumnEntry]:
         """Return each column of each table that :meth:`sql` knows, with its type, as ``git xexp sql
         --schema``."""
-        from gitxexp.workflows.sql.database import Database
+        from gitxexp.workflows.sql.database import ProjectDatabase
 
-        with Database(self._project) as database:
+        with ProjectDatabase(self._project) as database:
             return database.schema()
 
     # -- undo and repair ----------------------------------------------------------------------
@@ -1424,7 +1428,7 @@ class Repository:
         wanted = Annotation(text=text)
         return annotate(self._project, [version], wanted, commit=commit, wait=wait)[0]
 
-    def configurations(self, *, labels: Sequence[str] = ()) -> Sequence[Known]:
+    def configurations(self, *, labels: Sequence[str] = ()) -> Sequence[RegistryConfig]:
         """Return experiments, and configurations registered without a run, newest first, as ``git
         xexp registry list``; ``labels`` are required, all of them."""
         from gitxexp.workflows.registry.configurations import known_to
@@ -1432,7 +1436,7 @@ class Repository:
         wanted = set(labels)
         return [one for one in known_to(self._project) if wanted <= {*one.config.labels}]
 
-    def configuration(self, name: str) -> Known:
+    def configuration(self, name: str) -> RegistryConfig:
         """Return the experiment or configuration that ``name`` refers to: a version, a run, or a
         config-hash prefix, as ``git xexp registry show``; its ``config`` is an
         :class:`ExperimentConfig`."""
@@ -1586,13 +1590,13 @@ def context(params: Mapping[str, Any] | None = None, path: PathLike = ".") -> di
     branch come from that command. Raises XexpError outside a repository or before its first commit.
     """
     from gitxexp.repository.config_hash import flatten
-    from gitxexp.workflows.experiments.collect import Wanted
+    from gitxexp.workflows.experiments.collect import RunChoice
     from gitxexp.workflows.experiments.describe import data_outputs
     from gitxexp.workflows.experiments.plan import TagRequest, plan
 
     project = Project.open(path)
     given = {} if params is None else flatten(params)
-    wanted = Wanted(params=given, use_run=params is None)
+    wanted = RunChoice(params=given, use_run=params is None)
     planned = plan(project, TagRequest(
         wanted=wanted, everything=True, drop_rows=True, revert_outputs=True, track=False,
         mismatch=True,

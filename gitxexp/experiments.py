@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gitxexp.repository import tags
     from gitxexp.repository.tag_message import Payload
     from gitxexp.workflows.artifacts.get import GetReport
-    from gitxexp.workflows.explore.query import ExperimentList, Query
+    from gitxexp.workflows.explore.query import ExperimentList, ListQuery
 
 PathLike = Path | str
 
@@ -278,25 +278,25 @@ class Experiments(Sequence[Experiment]):
 
         Raises UsageError, pointing at the word, for an invalid condition.
         """
-        from gitxexp.workflows.explore.query import Query
+        from gitxexp.workflows.explore.query import ListQuery
 
-        return self._chosen(Query(where=condition))
+        return self._chosen(ListQuery(where=condition))
 
     def filter(self, expression: str) -> Experiments:
         """Return those that match ``expression``, in the syntax of ``git xexp list --filter``:
         ``"f1 > 0.8 and model ~ bert"``. Raises UsageError or XexpError for an invalid expression or
         an unknown name."""
-        from gitxexp.workflows.explore.query import Query
+        from gitxexp.workflows.explore.query import ListQuery
 
-        return self._chosen(Query(filter=expression))
+        return self._chosen(ListQuery(filter=expression))
 
     def sort(self, name: str, *, reverse: bool = False) -> Experiments:
         """Sort by ``name``: a metric (best first), a parameter or text (ascending), ``date`` or
         ``version`` (latest first); ``reverse`` inverts the order. Experiments without a value come
         last. Raises XexpError for an unknown name."""
-        from gitxexp.workflows.explore.query import Query
+        from gitxexp.workflows.explore.query import ListQuery
 
-        return self._chosen(Query(sort=name, reverse=reverse))
+        return self._chosen(ListQuery(sort=name, reverse=reverse))
 
     def compare(self) -> SideBySide:
         """Compare each with the first, as ``git xexp explore diff`` of several, as which it prints:
@@ -358,14 +358,14 @@ class Experiments(Sequence[Experiment]):
         columns["label"] = pyarrow.array(columns["label"], pyarrow.list_(pyarrow.string()))
         return pyarrow.table(columns)
 
-    def _chosen(self, query: Query) -> Experiments:
+    def _chosen(self, query: ListQuery) -> Experiments:
         if not self._tags:  # no name is known, so none is wrong
             return self
         rows = self._listed(query).rows
         kept = [row.experiment for row in rows if row.experiment is not None]
         return Experiments(self._project, kept)
 
-    def _listed(self, query: Query) -> ExperimentList:
+    def _listed(self, query: ListQuery) -> ExperimentList:
         from gitxexp.workflows.explore.query import listing
         from gitxexp.workflows.explore.rows import of_experiment
 
@@ -409,10 +409,10 @@ class Experiments(Sequence[Experiment]):
         return lists.as_html(self._short()) + more
 
     def _short(self) -> ExperimentList:
-        from gitxexp.workflows.explore.query import Query
+        from gitxexp.workflows.explore.query import ListQuery
 
         if len(self._tags) <= _MOST:
-            return self._listed(Query())
+            return self._listed(ListQuery())
         half = _MOST // 2
         return Experiments(self._project, [*self._tags[:half], *self._tags[-half:]])._short()
 

@@ -84,10 +84,10 @@ def _rows(query: str) -> Any:
     from importlib.util import find_spec
 
     # imports DuckDB, as the query itself does
-    from gitxexp.workflows.sql.mistakes import Known, explained
+    from gitxexp.workflows.sql.mistakes import KnownNames, explained
 
     relation = open_repository().sql(query)
     if not find_spec("pandas"):
         return relation
-    with explained(Known(list), query):  # values are computed here
+    with explained(KnownNames(list), query):  # values are computed here
         return relation.df()

@@ -13,7 +13,7 @@ from gitxexp.guarded import guarded
 from gitxexp.repository.configuration import ExperimentConfig, write_file
 from gitxexp.repository.registry import Registry as RegistryFile
 from gitxexp.workflows.registry import configurations
-from gitxexp.workflows.registry.configurations import ImportedConfig, Known, ParamChange
+from gitxexp.workflows.registry.configurations import ImportedConfig, ParamChange, RegistryConfig
 
 
 @guarded
@@ -34,7 +34,7 @@ class Registry:
     def __len__(self) -> int:
         return len(self.list())
 
-    def list(self) -> Sequence[Known]:
+    def list(self) -> Sequence[RegistryConfig]:
         """All entries, experiments before configurations, the newest first."""
         return configurations.known_in(self._file)
 
@@ -52,7 +52,7 @@ class Registry:
         """The configuration that ``prefix`` means. Raises XexpError where that is none, or several."""
         return configurations.find(self.list(), prefix).config
 
-    def search_by_label(self, *labels: str) -> Sequence[Known]:
+    def search_by_label(self, *labels: str) -> Sequence[RegistryConfig]:
         """The entries that have all ``labels``."""
         return [one for one in self.list() if set(labels) <= {*one.config.labels}]
 

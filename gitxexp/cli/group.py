@@ -22,7 +22,7 @@ from gitxexp.common.errors import UsageError, suggestion
 _EMPTY = "omit it or give a value"
 
 
-class Parser(_OptionParser):
+class OptionParser(_OptionParser):
     """click's parser, reading options as git does."""
 
     prefixes = True  #: whether an option may be shortened
@@ -77,7 +77,7 @@ class _Habits(click.Command):
 
     def make_parser(self, ctx: click.Context) -> _OptionParser:
         """Like click's."""
-        parser = Parser(ctx)
+        parser = OptionParser(ctx)
         for param in self.get_params(ctx):
             param.add_to_parser(parser, ctx)
         return parser
@@ -198,7 +198,7 @@ class Group(_Habits, click.Group):
     def make_parser(self, ctx: click.Context) -> _OptionParser:
         """Options of the default verb are left to it."""
         parser = super().make_parser(ctx)
-        if self.default and isinstance(parser, Parser):
+        if self.default and isinstance(parser, OptionParser):
             parser.ignore_unknown_options, parser.prefixes = True, False
         return parser
 

@@ -11,7 +11,7 @@ from gitxexp.cli.render import console
 from gitxexp.cli.render.sql import as_table, schema_table
 from gitxexp.common.sql import quote
 from gitxexp.workflows.sql.converted import Conversions
-from gitxexp.workflows.sql.database import ColumnEntry, Database
+from gitxexp.workflows.sql.database import ColumnEntry, ProjectDatabase
 
 if TYPE_CHECKING:
     from gitxexp.repository.repository import Project
@@ -54,7 +54,7 @@ def prompt(project: Project, *, allow_files: bool) -> None:
         raise missing_package(
             "prompt_toolkit", "the prompt needs it; git xexp sql 'QUERY' does not", "sql"
         ) from None
-    with Database(project) as database:
+    with ProjectDatabase(project) as database:
         entries = database.schema()
     project.state.mkdir(parents=True, exist_ok=True)
     session: Any = PromptSession(
@@ -100,7 +100,7 @@ def _scripts(session: Any) -> Iterator[str]:
 
 def _answer(project: Project, script: str, conversions: Conversions, *, allow_files: bool) -> None:
     try:
-        with Database(project, allow_files=allow_files, conversions=conversions) as database:
+        with ProjectDatabase(project, allow_files=allow_files, conversions=conversions) as database:
             statements = database.prepare(script)
             console.notes(dict.fromkeys(database.notes))
             for statement in statements:

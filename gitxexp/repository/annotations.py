@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from gitxexp.repository.tag_message import SEPARATOR, Payload
 
 if TYPE_CHECKING:
-    from gitxexp.repository.registry import Change
+    from gitxexp.repository.registry import AnnotationChange
 
 #: Format of the cache file: a row for the registry's state, one for each change, and one that marks
 #: the file as complete. Labels and descriptions never contain these characters.
@@ -33,13 +33,13 @@ class Annotations:
     def __bool__(self) -> bool:
         return bool(self._by_version)
 
-    def of(self, version: str) -> list[Change]:
+    def of(self, version: str) -> list[AnnotationChange]:
         """The changes to one version, oldest first."""
         from gitxexp.repository.registry import (
-            Change,
+            AnnotationChange,
         )  # late: imports sqlite3, which a listing does not need
 
-        return [Change(*each) for each in self._by_version.get(version, ())]
+        return [AnnotationChange(*each) for each in self._by_version.get(version, ())]
 
     def over(self, version: str, payload: Payload) -> Payload:
         """Return ``payload`` with the current labels and description of ``version``."""

@@ -18,7 +18,7 @@ from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.processes import begun
 from gitxexp.common.text import some
-from gitxexp.repository.operation import Changed, Repository, Step, Undoing
+from gitxexp.repository.operation import Changed, Step, UndoContext, Undoing
 from gitxexp.repository.repository import Project, Running
 from gitxexp.repository.unfinished import unfinished
 from gitxexp.storage.git import CHANGES, IDENTITY, Git, GitError, boolean, decode, encode
@@ -353,17 +353,17 @@ class RefMoved(Step):
     def _name(self) -> str:
         return self.ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
 
-    def is_possible(self, at: Repository) -> bool:
+    def is_possible(self, at: UndoContext) -> bool:
         return self.old is None or self._git(at).ok("cat-file", "-e", self.old)
 
-    def _git(self, at: Repository) -> Git:
+    def _git(self, at: UndoContext) -> Git:
         return Git(self.worktree or at.places.git_dir, foreign=True)
 
     def _current(self, git: Git) -> str | None:
         done = git.call("rev-parse", "--verify", "--quiet", self.ref)
         return done.stdout.decode().strip() or None
 
-    def check(self, at: Repository) -> Changed | None:
+    def check(self, at: UndoContext) -> Changed | None:
         git = self._git(at)
         current = self._current(git)
         name = self._name
@@ -387,7 +387,7 @@ class RefMoved(Step):
             return None  # a redo: nothing that was pushed leaves the branch
         return self._on_remote(git, name)
 
-    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+    def inverse(self, at: UndoContext, keep: Path) -> Sequence[Step]:
         current = self._current(self._git(at))
         if current == self.old or (current is None and not self.deleted):
             return ()
@@ -405,7 +405,7 @@ class RefMoved(Step):
             "others may have it; undo it here anyway with --force",
         )
 
-    def undo(self, at: Repository, undoing: Undoing) -> None:
+    def undo(self, at: UndoContext, undoing: Undoing) -> None:
         git = self._git(at)
         current = self._current(git)
         if current != self.old and not self.is_possible(at):
@@ -445,16 +445,16 @@ class IndexChanged(Step):
     before: dict[str, str | None]
     after: dict[str, str | None] | None = None  #: None until changed
 
-    def check(self, at: Repository) -> Changed | None:
+    def check(self, at: UndoContext) -> Changed | None:
         return None  # keep what was staged since
 
-    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+    def inverse(self, at: UndoContext, keep: Path) -> Sequence[Step]:
         if not Path(self.worktree).is_dir():
             return ()
         git = Git(self.worktree, foreign=True)
         return (IndexChanged(self.worktree, index_entries(git, list(self.before)), self.before),)
 
-    def undo(self, at: Repository, undoing: Undoing) -> None:
+    def undo(self, at: UndoContext, undoing: Undoing) -> None:
         """Restore the entries that the operation changed; keep what the user staged since."""
         if not Path(self.worktree).is_dir():
             return

@@ -19,7 +19,7 @@ from gitxexp.common import checked
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import atomic_write, remove_left, rows_wait, sync
-from gitxexp.repository.operation import Changed, Irreversible, Repository, Step, Undoing
+from gitxexp.repository.operation import Changed, Irreversible, Step, UndoContext, Undoing
 from gitxexp.storage.dvc.places import work_file
 from gitxexp.storage.objects import hash_file
 from gitxexp.storage.paths import Refused, held
@@ -108,7 +108,7 @@ class FileChanged(Step):
             return self.left.is_at(path)
         return self.known and not os.path.lexists(path)
 
-    def check(self, at: Repository) -> Changed | None:
+    def check(self, at: UndoContext) -> Changed | None:
         path = Path(self.path)
         if self.old_log or self._is_left(path) or self._is_found(path):
             return None
@@ -117,7 +117,7 @@ class FileChanged(Step):
             "keep it, or restore the former file anyway: --force",
         )
 
-    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+    def inverse(self, at: UndoContext, keep: Path) -> Sequence[Step]:
         path = Path(self.path)
         if not self.undo_too or self._is_found(path) or not examined(at, path):
             return ()
@@ -126,7 +126,7 @@ class FileChanged(Step):
         backup = None if self.backup is None else FileState.of(Path(self.backup))
         return (FileChanged(self.path, again, present, left=backup, known=True),)
 
-    def undo(self, at: Repository, undoing: Undoing) -> None:
+    def undo(self, at: UndoContext, undoing: Undoing) -> None:
         if undoing.why != "rollback" and not self.undo_too:
             return
         path = Path(self.path)
@@ -140,7 +140,7 @@ class FileChanged(Step):
             restore(Path(self.backup), aside, path)
             at.notify(f"{error.message}; what {path} was before is in {aside}")
 
-    def _restore(self, at: Repository, undoing: Undoing, place: Path) -> None:
+    def _restore(self, at: UndoContext, undoing: Undoing, place: Path) -> None:
         if undoing.why == "rollback":
             remove_left(place)
         if self._is_found(place):
@@ -155,7 +155,7 @@ class FileChanged(Step):
         else:
             restore(Path(self.backup), place, Path(self.path))
 
-    def _keep_both(self, at: Repository, undoing: Undoing, place: Path) -> None:
+    def _keep_both(self, at: UndoContext, undoing: Undoing, place: Path) -> None:
         """Lose neither file: the newer one stays unless the user insists."""
         path = Path(self.path)
         name = f"{path.name}.xexp-{undoing.operation}"
@@ -186,10 +186,10 @@ class Created(Step):
     def load(cls, data: dict[str, Any]) -> Self:
         return cls(data["path"], data.get("undo", data.get("undo_too", True)))
 
-    def check(self, at: Repository) -> Changed | None:
+    def check(self, at: UndoContext) -> Changed | None:
         return None
 
-    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+    def inverse(self, at: UndoContext, keep: Path) -> Sequence[Step]:
         path = Path(self.path)
         if not self.undo_too or not os.path.lexists(path) or not examined(at, path):
             return ()
@@ -197,7 +197,7 @@ class Created(Step):
             return (Irreversible(self.kind),)
         return (FileChanged(self.path, keep_copy(path, keep), FileState.of(path), known=True),)
 
-    def undo(self, at: Repository, undoing: Undoing) -> None:
+    def undo(self, at: UndoContext, undoing: Undoing) -> None:
         path = Path(self.path)
         if undoing.why != "rollback" and not self.undo_too:
             return
@@ -216,7 +216,7 @@ class FileSealed(Step):
     path: str
     hash: str
 
-    def check(self, at: Repository) -> Changed | None:
+    def check(self, at: UndoContext) -> Changed | None:
         path = Path(self.path)
         if not path.is_file() or (not rows_wait(path) and f"md5:{hash_file(path)}" == self.hash):
             return None
@@ -225,10 +225,10 @@ class FileSealed(Step):
             "keep it, or restore the former file anyway: --force",
         )
 
-    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+    def inverse(self, at: UndoContext, keep: Path) -> Sequence[Step]:
         return ()
 
-    def undo(self, at: Repository, undoing: Undoing) -> None:
+    def undo(self, at: UndoContext, undoing: Undoing) -> None:
         return
 
 
@@ -241,13 +241,13 @@ class FolderMade(Step):
     path: str
     made: bool = True
 
-    def check(self, at: Repository) -> Changed | None:
+    def check(self, at: UndoContext) -> Changed | None:
         return None
 
-    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+    def inverse(self, at: UndoContext, keep: Path) -> Sequence[Step]:
         return (FolderMade(self.path, made=not self.made),)
 
-    def undo(self, at: Repository, undoing: Undoing) -> None:
+    def undo(self, at: UndoContext, undoing: Undoing) -> None:
         if not self.made:
             Path(self.path).mkdir(parents=True, exist_ok=True)
             return
@@ -255,7 +255,7 @@ class FolderMade(Step):
             Path(self.path).rmdir()
 
 
-def _below_top(at: Repository, path: Path) -> tuple[Path, str] | None:
+def _below_top(at: UndoContext, path: Path) -> tuple[Path, str] | None:
     """Return the work tree that a file is in, and its path from there; None if it is in none."""
     if at.places.top is not None and path.is_relative_to(at.places.top):
         return at.places.top, path.relative_to(at.places.top).as_posix()
@@ -266,7 +266,7 @@ def _below_top(at: Repository, path: Path) -> tuple[Path, str] | None:
 
 
 @contextmanager
-def held_file(at: Repository, path: Path) -> Iterator[Path]:
+def held_file(at: UndoContext, path: Path) -> Iterator[Path]:
     """Yield ``path`` as :func:`gitxexp.storage.paths.held` does, if it is in a work tree.
 
     Raises Refused if a link leads out of it.
@@ -279,7 +279,7 @@ def held_file(at: Repository, path: Path) -> Iterator[Path]:
         yield place
 
 
-def examined(at: Repository, path: Path) -> bool:
+def examined(at: UndoContext, path: Path) -> bool:
     """Whether no link leads out of the work tree, now and when ``path`` is opened."""
     below = _below_top(at, path)
     try:

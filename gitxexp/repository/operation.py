@@ -63,7 +63,7 @@ class Undoing:
     why: Literal["rollback", "undo", "force", "redo"]
 
 
-class Repository(Protocol):
+class UndoContext(Protocol):
     """What a step needs from the repository to undo itself (a :class:`..repository.Project`)."""
 
     git: Git
@@ -118,24 +118,24 @@ class Step:
         current state."""
         return None
 
-    def check(self, at: Repository) -> Changed | None:
+    def check(self, at: UndoContext) -> Changed | None:
         """Check whether the state is what the operation found or left: None, or what changed since."""
         raise NotImplementedError
 
-    def is_possible(self, at: Repository) -> bool:
+    def is_possible(self, at: UndoContext) -> bool:
         """Whether what :meth:`undo` restores still exists."""
         return True
 
-    def undo(self, at: Repository, undoing: Undoing) -> None:
+    def undo(self, at: UndoContext, undoing: Undoing) -> None:
         """Restore what the operation found; newer work is kept."""
         raise NotImplementedError
 
-    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+    def inverse(self, at: UndoContext, keep: Path) -> Sequence[Step]:
         """Return steps whose :meth:`undo` redoes what this step's undo is about to revert, based on
         the current state; ``keep`` is the operation's folder. Empty for what undo leaves alone."""
         return (Irreversible(self.kind),)
 
-    def finish(self, at: Repository) -> Finished | None:
+    def finish(self, at: UndoContext) -> Finished | None:
         """Finish what a dead process had almost done, rather than undo it. None if that is not the
         case."""
         return None
@@ -154,10 +154,10 @@ class Irreversible(Step):
 
     of: str
 
-    def check(self, at: Repository) -> Changed | None:
+    def check(self, at: UndoContext) -> Changed | None:
         return None
 
-    def undo(self, at: Repository, undoing: Undoing) -> None:
+    def undo(self, at: UndoContext, undoing: Undoing) -> None:
         return
 
 

@@ -176,7 +176,7 @@ class Promotion(NamedTuple):
     hash_after: str
 
 
-class Change(NamedTuple):
+class AnnotationChange(NamedTuple):
     """A label or description given to an experiment after it was tagged."""
 
     version: str
@@ -267,13 +267,16 @@ class Registry:
             found = db.execute("SELECT list FROM packages WHERE hash = ?", (hash,)).fetchone()
             return str(found[0]).split("\n") if found else []
 
-    def changes(self) -> list[Change]:
+    def changes(self) -> list[AnnotationChange]:
         """Every label and description given after tagging, oldest first; none without a registry."""
-        names = ", ".join(Change._fields)
+        names = ", ".join(AnnotationChange._fields)
         with self._reading() as db:
             if db is None or "changes" not in _tables(db):
                 return []
-            return [Change(*row) for row in db.execute(f"SELECT {names} FROM changes ORDER BY at")]
+            return [
+                AnnotationChange(*row)
+                for row in db.execute(f"SELECT {names} FROM changes ORDER BY at")
+            ]
 
     def configurations(self) -> list[Configuration]:
         """The configurations registered without a run, newest first."""
@@ -486,7 +489,7 @@ def _loaded(row: dict[str, Any]) -> dict[str, Any]:
     return {name: json.loads(v) if name in _RUN_JSON else v for name, v in row.items()}
 
 
-def add_changes(db: Database, changes: Iterable[Change]) -> None:
+def add_changes(db: Database, changes: Iterable[AnnotationChange]) -> None:
     """Insert later labels and descriptions, without duplicates."""
     db.table("changes").insert_all((change._asdict() for change in changes), ignore=True)
 

@@ -21,8 +21,8 @@ from gitxexp.common.files import sweep
 from gitxexp.repository.operation import (
     Irreversible,
     Operation,
-    Repository,
     Step,
+    UndoContext,
     Undoing,
     printable,
 )
@@ -34,21 +34,21 @@ KEPT = 100
 ELSEWHERE = "elsewhere"
 
 
-class Lockable(Repository, Protocol):
+class Lockable(UndoContext, Protocol):
     """A repository that can be locked while operations are undone."""
 
     def locked(self, *, wait: bool = True) -> AbstractContextManager[None]:
         """Hold the repository's lock."""
 
 
-def roll_back(at: Repository, operation: int) -> None:
+def roll_back(at: UndoContext, operation: int) -> None:
     """Undo every step of a failed operation, last first."""
     for step in reversed(at.log.steps(operation)):
         step.undo(at, Undoing(operation, "rollback"))
     drop_kept(at.state / "ops" / str(operation))
 
 
-def recover(at: Repository) -> list[int]:
+def recover(at: UndoContext) -> list[int]:
     """Undo what dead processes left half done; return the numbers of the operations that were
     completed instead. The lock must be held."""
     sweep(at.state)
@@ -73,7 +73,7 @@ def recover(at: Repository) -> list[int]:
     return finished
 
 
-def _finished(at: Repository, operation: Operation) -> bool:
+def _finished(at: UndoContext, operation: Operation) -> bool:
     """Whether a step could complete the operation of a dead process."""
     for step in at.log.steps(operation.id):
         finished = step.finish(at)
@@ -95,7 +95,7 @@ class UndoPlan:
     passed: tuple[Operation, ...] = ()
 
 
-def plan(at: Repository, count: int, *, force: bool = False) -> UndoPlan:
+def plan(at: UndoContext, count: int, *, force: bool = False) -> UndoPlan:
     """The last ``count`` finished operations; raises NoAnswer if there are fewer, or if the newest
     must not be undone without ``force``."""
     operations = at.log.operations("done", limit=count)
@@ -177,7 +177,7 @@ def redo_last(
     return undone
 
 
-def _to_redo(at: Repository) -> list[Operation]:
+def _to_redo(at: UndoContext) -> list[Operation]:
     """Return the undone operations that no later one stands in the way of, most recently undone
     first. One that was made after an earlier one was undone has taken its place."""
     newest = max((o.id for o in at.log.operations("done")), default=0)
@@ -191,7 +191,7 @@ def _to_redo(at: Repository) -> list[Operation]:
 
 
 def _refuse_if_changed(
-    at: Repository, operation: Operation, steps: Sequence[Step] | None = None
+    at: UndoContext, operation: Operation, steps: Sequence[Step] | None = None
 ) -> None:
     """Raise NoAnswer with the reason if later work builds on it or it was pushed."""
     seen = set()
@@ -208,7 +208,7 @@ def _refuse_if_changed(
         )
 
 
-def _take_back(at: Repository, operation: Operation, *, force: bool) -> None:
+def _take_back(at: UndoContext, operation: Operation, *, force: bool) -> None:
     """Undo a finished operation; the user's own files stay as they are."""
     (at.state / "running").touch()  # as in a separate operation
     if operation.status != "undoing":
@@ -219,7 +219,7 @@ def _take_back(at: Repository, operation: Operation, *, force: bool) -> None:
     (at.state / "running").unlink(missing_ok=True)
 
 
-def _bring_back(at: Repository, operation: Operation) -> None:
+def _bring_back(at: UndoContext, operation: Operation) -> None:
     """Redo an undone operation exactly."""
     (at.state / "running").touch()
     if operation.status != "redoing":
@@ -230,7 +230,7 @@ def _bring_back(at: Repository, operation: Operation) -> None:
     (at.state / "running").unlink(missing_ok=True)
 
 
-def _leave_undone(at: Repository, operation: Operation) -> None:
+def _leave_undone(at: UndoContext, operation: Operation) -> None:
     """Take back a redo that died and cannot be completed any more."""
     _reverse(at, operation, Undoing(operation.id, "undo"))
     at.log.forget_steps(-operation.id)
@@ -241,7 +241,7 @@ def _leave_undone(at: Repository, operation: Operation) -> None:
     )
 
 
-def _reverse(at: Repository, operation: Operation, undoing: Undoing) -> None:
+def _reverse(at: UndoContext, operation: Operation, undoing: Undoing) -> None:
     """Undo an operation's steps, or the steps that undid them (stored under its negative number);
     the inverse of each is recorded first."""
     source, target = (
@@ -254,7 +254,7 @@ def _reverse(at: Repository, operation: Operation, undoing: Undoing) -> None:
         step.undo(at, undoing)
 
 
-def _refuse_elsewhere(at: Repository, operations: Sequence[Operation]) -> None:
+def _refuse_elsewhere(at: UndoContext, operations: Sequence[Operation]) -> None:
     """Raise NoAnswer for an operation in a folder that is not a worktree of this repository now.
 
     The log has absolute paths, and a copy of a repository includes the log: its steps would be

@@ -41,7 +41,7 @@ class Strategy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ObjectCopy:
     """One copy of an object: a file, and what to call where it lies."""
 
     file: Path
@@ -117,7 +117,7 @@ class Stores:
             raise problem
         return None
 
-    def places(self, out: Output, oid: str) -> Iterator[Place]:
+    def places(self, out: Output, oid: str) -> Iterator[ObjectCopy]:
         """Yield copies of the object, nearest first. Asking for the next one means the last was
         corrupt."""
         if self.cached:
@@ -125,10 +125,10 @@ class Stores:
             for cache in self.caches(out.root):
                 file = object_path(cache, oid, out.legacy)
                 if is_object(file):
-                    yield Place(file, "cache" if cache == home else f"cache {cache}")
+                    yield ObjectCopy(file, "cache" if cache == home else f"cache {cache}")
         if self.strategy is Strategy.AUTO:
             for file in self.work_trees.copies(oid):
-                yield Place(file, "work tree")
+                yield ObjectCopy(file, "work tree")
         if not self.remotes:
             return
         problem: XexpError | None = None
@@ -136,7 +136,7 @@ class Stores:
             if asked.folder is not None:
                 file = object_path(asked.folder, oid, out.legacy)
                 if is_object(file):
-                    yield Place(file, f"remote {asked.name}")
+                    yield ObjectCopy(file, f"remote {asked.name}")
             elif asked.name is not None and not out.versioned:
                 try:
                     fetched = self._into_cache(out, [oid], own=asked.own)
@@ -144,7 +144,7 @@ class Stores:
                     problem = problem or error
                     continue
                 if fetched is not None:
-                    yield Place(fetched, f"remote {asked.name}")
+                    yield ObjectCopy(fetched, f"remote {asked.name}")
         if problem is not None:
             raise problem
 

@@ -85,7 +85,7 @@ def exact(value: Value) -> tuple[str, Value]:
     return type(value).__name__, value
 
 
-class Found:
+class TableChanges:
     """The differences of one table, from rows ordered by key; at most ``limit`` kept."""
 
     def __init__(self, key: tuple[str, ...], limit: int | None) -> None:

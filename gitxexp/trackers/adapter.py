@@ -24,7 +24,7 @@ from gitxexp.trackers.run import ColumnFacts, Run, Windows
 
 
 @dataclass(frozen=True)
-class Query:
+class RunQuery:
     """What to read: ``table`` is the only table to read, None detects them. ``newest``: an adapter
     may skip all but the last so many runs. ``windows``: only these rows of a run that is requested
     by id."""
@@ -36,7 +36,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class MetricPoint:
     """One value of a metric, with the step and the time at which it was logged if known."""
 
     value: float | int
@@ -64,33 +64,33 @@ class Adapter(ABC):
         return False
 
     @abstractmethod
-    def runs(self, path: Path, query: Query) -> list[Run]:
+    def runs(self, path: Path, query: RunQuery) -> list[Run]:
         """Every run, newest first, each once."""
 
     @abstractmethod
-    def columns(self, path: Path, query: Query) -> list[ColumnFacts]:
+    def columns(self, path: Path, query: RunQuery) -> list[ColumnFacts]:
         """The role of every column or named value."""
 
     @abstractmethod
-    def series(self, run: Run, metric: str) -> list[Point]:
+    def series(self, run: Run, metric: str) -> list[MetricPoint]:
         """The values of a metric, oldest first."""
 
-    def latest(self, path: Path, query: Query) -> Run | None:
+    def latest(self, path: Path, query: RunQuery) -> Run | None:
         """The run that wrote last; None if there is none."""
         return next(iter(self.runs(path, query)), None)
 
-    def find(self, path: Path, query: Query, id: str) -> Run | None:
+    def find(self, path: Path, query: RunQuery, id: str) -> Run | None:
         """Return the run of that id; if the tracker keeps rows, from those in ``query.windows``."""
         return next((run for run in self.runs(path, query) if run.named(id)), None)
 
     def rows(self, path: Path, table: str | None) -> dict[tuple[str, str], int]:
         """The number of rows by (table, run)."""
-        runs = self.runs(path, Query(table))
+        runs = self.runs(path, RunQuery(table))
         return {(part.table, part.run): part.rows for run in runs for part in run.parts}
 
     def logged(self, path: Path, table: str | None) -> dict[tuple[str, str], Logged]:
         """What each run has now, by (table, run)."""
-        runs = self.runs(path, Query(table))
+        runs = self.runs(path, RunQuery(table))
         return {
             (part.table, part.run): Logged(part.rows, None, (run.started, run.ended), whole=True)
             for run in runs

@@ -21,9 +21,9 @@ from gitxexp.trackers import column_names, roles
 from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.databases import Database
 from gitxexp.trackers.logged import Logged
-from gitxexp.trackers.roles import Decision, RoleRules, Values
+from gitxexp.trackers.roles import ColumnValues, RoleDecision, RoleRules
 from gitxexp.trackers.run import Window
-from gitxexp.trackers.tables import Table
+from gitxexp.trackers.tables import RunTable
 from gitxexp.trackers.times import NEVER, Moment, moment
 
 #: xetrack 0.7's own columns (``config.py``, ``tracker.py``: ``_run_func``, ``_apply_system_params``).
@@ -35,7 +35,7 @@ XETRACK_COLUMNS = frozenset(
 
 
 @dataclass(slots=True)
-class Column:
+class RunColumn:
     """What is known about one column within one run."""
 
     count: int = 0  #: rows with a value
@@ -75,11 +75,11 @@ class Column:
 class RunRows:
     """The rows of one run in one table, added one at a time."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: RunTable) -> None:
         self.table = table
         self.count = 0
         self.first = self.last = NEVER
-        self.columns = [Column() for _ in table.columns]
+        self.columns = [RunColumn() for _ in table.columns]
         self._time = table.columns.index(table.time_column) if table.time_column else None
         tracked = {*table.version_columns, *table.commit_columns}
         self._seen: dict[str, dict[str, None]] = {name: {} for name in tracked}
@@ -131,14 +131,14 @@ class RunRows:
             if column.count and not isinstance(column.value, bytes | bytearray | memoryview)
         }
 
-    def decisions(self, rules: RoleRules) -> dict[str, Decision]:
+    def decisions(self, rules: RoleRules) -> dict[str, RoleDecision]:
         """The role of each column, by :mod:`gitxexp.trackers.roles`."""
         names = frozenset(name.lower() for name in self.table.columns)
         sparse = any(0 < c.count < self.count and c.number is not None for c in self.columns)
         own, facts = {}, {}
         for name, column in self._states():
             full = column.count == self.count
-            facts[name] = Values(
+            facts[name] = ColumnValues(
                 self.count, column.count, column.value, column.constant, column.numeric,
                 column.has_float, column.number, sparse and full and column.constant, names,
                 column.flags,
@@ -147,7 +147,7 @@ class RunRows:
                 own[name] = known
         return roles.of_table(self.table.name, facts, own, rules)
 
-    def split(self, found: Mapping[str, Decision]) -> Split:
+    def split(self, found: Mapping[str, RoleDecision]) -> Split:
         """Parameters, metrics and context by the roles in ``found``."""
         params: dict[str, Any] = {}
         metrics: dict[str, float | int] = {}
@@ -167,7 +167,7 @@ class RunRows:
                 context[name] = values[name]
         return Split(params, metrics, context, tuple(series))
 
-    def _states(self) -> Iterable[tuple[str, Column]]:
+    def _states(self) -> Iterable[tuple[str, RunColumn]]:
         return zip(self.table.columns, self.columns, strict=True)
 
 
@@ -180,18 +180,18 @@ class Split(NamedTuple):
     series: tuple[str, ...]
 
 
-def structure(table: Table, name: str) -> Decision | None:
+def structure(table: RunTable, name: str) -> RoleDecision | None:
     """Return the role that the table's layout gives a column, or None."""
     if name == table.run_column or (name.lower() == "id" and not table.run_column):
-        return Decision(Role.KEY, "the run's id")
+        return RoleDecision(Role.KEY, "the run's id")
     if name == table.time_column:
-        return Decision(Role.KEY, "the time of a row")
+        return RoleDecision(Role.KEY, "the time of a row")
     if name in table.version_columns:
-        return Decision(Role.KEY, "the experiment's version")
+        return RoleDecision(Role.KEY, "the experiment's version")
     if table.is_xetrack and name in XETRACK_COLUMNS:
-        return Decision(Role.CONTEXT, "written by xetrack itself")
+        return RoleDecision(Role.CONTEXT, "written by xetrack itself")
     if table.is_optuna and (role := _of_optuna(name)):
-        return Decision(role, "written by Optuna")
+        return RoleDecision(role, "written by Optuna")
     return None
 
 
@@ -230,7 +230,7 @@ def plain(value: Any) -> Any:
 
 
 def summed(
-    database: Database, table: Table, *runs: str, window: Window | None = None
+    database: Database, table: RunTable, *runs: str, window: Window | None = None
 ) -> dict[str, RunRows]:
     """Return the runs of one table by id (only ``runs``, if given). Rows of other runs, and rows outside
     the ``window`` of a run, are not read."""
@@ -247,7 +247,7 @@ def summed(
 
 
 def condition(
-    database: Database, table: Table, *runs: str, window: Window | None = None
+    database: Database, table: RunTable, *runs: str, window: Window | None = None
 ) -> tuple[str, list[Any]]:
     """Return a ``WHERE`` clause for the rows of ``runs`` that uses an index on their column. For a run with
     a ``window`` it selects the rows in it, if the table has an order."""
@@ -275,7 +275,7 @@ def _spellings(run: str) -> list[Any]:
 _ROWS_A_RUN = 100
 
 
-def last_runs(database: Database, table: Table, count: int) -> list[str] | None:
+def last_runs(database: Database, table: RunTable, count: int) -> list[str] | None:
     """Return the ``count`` runs that wrote the last rows, newest first; None if unknown."""
     if not table.has_rowid:
         return None
@@ -286,7 +286,7 @@ def last_runs(database: Database, table: Table, count: int) -> list[str] | None:
     return list(dict.fromkeys(run for (run,) in rows))[:count] or None
 
 
-def last_writer(database: Database, table: Table) -> tuple[Moment, str | None]:
+def last_writer(database: Database, table: RunTable) -> tuple[Moment, str | None]:
     """Return which run wrote last and when; if times compare as stored, the database finds it."""
     if table.time_column:
         quick = _quick_last(database, table, quote(table.time_column))
@@ -309,13 +309,13 @@ class Newest(NamedTuple):
     rows: RunRows | None = None
 
 
-def newest_run(database: Database, table: Table) -> Newest:
+def newest_run(database: Database, table: RunTable) -> Newest:
     """Return which run wrote last and when. In a table without an index on its runs, one scan also gives
     its rows, unless another run is newer than the row written last."""
     return _scanned(database, table) or Newest(*last_writer(database, table))
 
 
-def _scanned(database: Database, table: Table) -> Newest | None:
+def _scanned(database: Database, table: RunTable) -> Newest | None:
     time, column = table.time_column, table.run_column
     if database.kind != "sqlite" or not (time and column and table.has_rowid):
         return None
@@ -336,7 +336,7 @@ def _scanned(database: Database, table: Table) -> Newest | None:
     return Newest(rows.last, run, rows)
 
 
-def _last_row(database: Database, table: Table, time: str) -> tuple[str, Any] | None:
+def _last_row(database: Database, table: RunTable, time: str) -> tuple[str, Any] | None:
     """Return the run and time of the row written last."""
     sql = f"SELECT {table.run_id}, {time} FROM {quote(table.name)} ORDER BY rowid DESC LIMIT 1"
     found = next(iter(database.rows(sql)), None)
@@ -354,7 +354,7 @@ def _newer(time: str, than: Any) -> str:
 _TIME = re.compile(r"\d{4}-\d\d-\d\d([ T])\d\d:\d\d:\d\d(?:\.\d+)?")
 
 
-def _quick_last(database: Database, table: Table, time: str) -> tuple[Moment, str] | None:
+def _quick_last(database: Database, table: RunTable, time: str) -> tuple[Moment, str] | None:
     """:func:`last_writer` by the database; None if the times are of several kinds.
 
     The row written last is usually the newest, and one comparing scan verifies that; ``max()``
@@ -372,7 +372,7 @@ def _quick_last(database: Database, table: Table, time: str) -> tuple[Moment, st
     return _newest(database, table, time)
 
 
-def _newest(database: Database, table: Table, time: str) -> tuple[Moment, str] | None:
+def _newest(database: Database, table: RunTable, time: str) -> tuple[Moment, str] | None:
     name = quote(table.name)
     ((least, most, count),) = database.rows(
         f"SELECT min({time}), max({time}), count({time}) FROM {name}"
@@ -406,7 +406,7 @@ class Span(NamedTuple):
     last: Moment
 
 
-def spans(database: Database, table: Table, column: str, value: Any) -> dict[str, Span]:
+def spans(database: Database, table: RunTable, column: str, value: Any) -> dict[str, Span]:
     """The runs of a table whose rows hold ``value`` in ``column``, each with its times."""
     time = quote(table.time_column) if table.time_column else "NULL"
     sql = (
@@ -417,7 +417,7 @@ def spans(database: Database, table: Table, column: str, value: Any) -> dict[str
     return {run: Span(moment(first), moment(last)) for run, first, last in found}
 
 
-def count_rows(database: Database, table: Table) -> list[tuple[str, int]]:
+def count_rows(database: Database, table: RunTable) -> list[tuple[str, int]]:
     """The number of rows of each run."""
     sql = f"SELECT {table.run_id}, count(*) FROM {quote(table.name)} GROUP BY 1"
     return [(run, int(rows)) for run, rows in database.rows(sql)]
@@ -427,7 +427,7 @@ def count_rows(database: Database, table: Table) -> list[tuple[str, int]]:
 _EACH = 5000
 
 
-def logged_rows(database: Database, table: Table) -> dict[str, Logged]:
+def logged_rows(database: Database, table: RunTable) -> dict[str, Logged]:
     """Return the current rows of each run of a table. Stamps are not part of a row, nor are empty
     columns that another run added."""
     order = table.order
@@ -452,6 +452,6 @@ def logged_rows(database: Database, table: Table) -> dict[str, Logged]:
     return {run: Logged(len(rows), tuple(rows)) for run, rows in each.items()}
 
 
-def is_metric_table(table: Table) -> bool:
+def is_metric_table(table: RunTable) -> bool:
     """Whether the table has a column with the name of a metric."""
     return any(column_names.is_metric_name(name) for name in table.columns)

@@ -15,7 +15,7 @@ from gitxexp.common.dataclass import dataclass
 from gitxexp.trackers.databases import Database
 from gitxexp.trackers.event_rows import RunRows, Span, spans, summed
 from gitxexp.trackers.run import Windows
-from gitxexp.trackers.tables import Table
+from gitxexp.trackers.tables import RunTable
 
 #: Columns that show that rows of two tables belong together, the most reliable first.
 SHARED = ("run_id", "experiment_id", "experiment_version", "version")
@@ -25,7 +25,7 @@ SHARED = ("run_id", "experiment_id", "experiment_version", "version")
 class Piece:
     """The rows of a run in one table."""
 
-    table: Table
+    table: RunTable
     run: str
     rows: RunRows
 
@@ -43,7 +43,9 @@ class Joined:
     notes: list[str] = field(default_factory=list)
 
 
-def join_all(tables: Sequence[Table], found: Mapping[str, Mapping[str, RunRows]]) -> list[Joined]:
+def join_all(
+    tables: Sequence[RunTable], found: Mapping[str, Mapping[str, RunRows]]
+) -> list[Joined]:
     """The runs of a database: ``found`` is table → run → rows, ``tables`` in order of preference."""
     groups = [Joined([Piece(t, run, rows)]) for t in tables for run, rows in found[t.name].items()]
     at = {(group.pieces[0].table.name, group.pieces[0].run): group for group in groups}
@@ -54,8 +56,8 @@ def join_all(tables: Sequence[Table], found: Mapping[str, Mapping[str, RunRows]]
 
 
 def _join_pair(
-    one: Table,
-    other: Table,
+    one: RunTable,
+    other: RunTable,
     found: Mapping[str, Mapping[str, RunRows]],
     at: dict[tuple[str, str], Joined],
 ) -> None:
@@ -87,7 +89,7 @@ def _unite(at: dict[tuple[str, str], Joined], one: tuple[str, str], other: tuple
 
 
 def join_one(
-    database: Database, tables: Sequence[Table], start: Piece, windows: Windows | None = None
+    database: Database, tables: Sequence[RunTable], start: Piece, windows: Windows | None = None
 ) -> Joined:
     """The run that ``start`` belongs to; of other runs only the times are read. ``windows``: the
     rows to read."""
@@ -107,7 +109,7 @@ def join_one(
     return Joined(sorted(pieces, key=lambda piece: order[piece.table.name]), notes)
 
 
-def _sibling(database: Database, start: Piece, other: Table) -> tuple[str | None, str]:
+def _sibling(database: Database, start: Piece, other: RunTable) -> tuple[str | None, str]:
     if _is_named(start.table, other, start.run) and other.run_column:
         same = spans(database, other, other.run_column, start.run)
         if same:
@@ -130,12 +132,12 @@ def _sibling(database: Database, start: Piece, other: Table) -> tuple[str | None
     return None, note
 
 
-def _is_named(one: Table, other: Table, run: str) -> bool:
+def _is_named(one: RunTable, other: RunTable, run: str) -> bool:
     """Whether a run's id is one that its tracker gave, in both tables."""
     return bool(one.run_column and other.run_column) and not run.startswith("row")
 
 
-def _shared(one: Table, other: Table) -> Iterable[str]:
+def _shared(one: RunTable, other: RunTable) -> Iterable[str]:
     return [key for key in SHARED if one.first_of((key,)) and other.first_of((key,))]
 
 
@@ -183,7 +185,7 @@ def _gap(one: Span, other: Span) -> float:
     return max(one.first.seconds, other.first.seconds) - min(one.last.seconds, other.last.seconds)
 
 
-def _not_joined(one: Table, other: Table, key: str, value: object) -> str:
+def _not_joined(one: RunTable, other: RunTable, key: str, value: object) -> str:
     return (
         f"tables {one.name} and {other.name} share {key}={value}, but not one to one:"
         " they are not joined"

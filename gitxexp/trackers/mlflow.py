@@ -15,8 +15,8 @@ from typing import Any
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.limits import scalar
 from gitxexp.trackers.column_names import Role
-from gitxexp.trackers.roles import Decision, RoleRules
-from gitxexp.trackers.run import ColumnFacts, Part, Run
+from gitxexp.trackers.roles import RoleDecision, RoleRules
+from gitxexp.trackers.run import ColumnFacts, Run, RunPart
 
 #: MLflow's tags that describe a run, and their names here.
 _TAGS = {
@@ -62,7 +62,7 @@ def run_of(record: Record, database: Path, tracker: str, rules: RoleRules, table
         id=record.id,
         database=database,
         tracker=tracker,
-        parts=(Part(table, record.id, rows),) if table else (),
+        parts=(RunPart(table, record.id, rows),) if table else (),
         started=_time(record.start),
         ended=_time(record.end if record.end is not None else record.start),
         params={n: v for n, v in values.items() if roles[n] is Role.PARAM},
@@ -85,21 +85,21 @@ def facts(record: Record, database: Path, rules: RoleRules, table: str = "") -> 
     ]
 
 
-def decisions(record: Record, rules: RoleRules, table: str) -> dict[str, Decision]:
+def decisions(record: Record, rules: RoleRules, table: str) -> dict[str, RoleDecision]:
     """Role by the store's own structure, unless the configuration says otherwise."""
-    own: dict[str, Decision] = {}
+    own: dict[str, RoleDecision] = {}
     for name in _context(record):
-        own[name] = Decision(Role.CONTEXT, "recorded by MLflow")
+        own[name] = RoleDecision(Role.CONTEXT, "recorded by MLflow")
     for name in record.metrics:
         system = name.startswith("system/")
         own[name] = (
-            Decision(Role.CONTEXT, "a system metric of MLflow")
+            RoleDecision(Role.CONTEXT, "a system metric of MLflow")
             if system
-            else Decision(Role.METRIC, "a metric of MLflow")
+            else RoleDecision(Role.METRIC, "a metric of MLflow")
         )
     for name in record.params:
         key = name in _VERSIONS
-        own[name] = Decision(Role.KEY if key else Role.PARAM, "a parameter of MLflow")
+        own[name] = RoleDecision(Role.KEY if key else Role.PARAM, "a parameter of MLflow")
     return {name: rules.decide(table, name) or decision for name, decision in own.items()}
 
 

@@ -39,7 +39,7 @@ LONG_WORDS = 12
 LONGEST_PARAM = 1000
 
 
-class Decision(NamedTuple):
+class RoleDecision(NamedTuple):
     """The role of a column and why."""
 
     role: Role
@@ -60,23 +60,23 @@ class RoleRules:
     params: frozenset[str] = frozenset()
     metrics: frozenset[str] = frozenset()
 
-    def decide(self, table: str, column: str) -> Decision | None:
+    def decide(self, table: str, column: str) -> RoleDecision | None:
         """Return the role that the configuration gives a column, or None."""
         for role, patterns in self.globs.items():
             for pattern in patterns:
                 if fnmatchcase(column, pattern) or fnmatchcase(f"{table}.{column}", pattern):
-                    return Decision(role, f"[roles] {role} = {pattern}")
+                    return RoleDecision(role, f"[roles] {role} = {pattern}")
         if column in self.params:
-            return Decision(Role.PARAM, "[params] in the configuration")
+            return RoleDecision(Role.PARAM, "[params] in the configuration")
         if column in self.metrics:
-            return Decision(Role.METRIC, "[metrics] in the configuration")
+            return RoleDecision(Role.METRIC, "[metrics] in the configuration")
         return None
 
 
 NO_RULES = RoleRules()
 
 
-class Values(NamedTuple):
+class ColumnValues(NamedTuple):
     """The values of a column in the rows of one run."""
 
     rows: int  #: of the run
@@ -92,19 +92,21 @@ class Values(NamedTuple):
     flags: bool = False  #: every value is 0 or 1
 
 
-def decide(table: str, column: str, values: Values, rules: RoleRules = NO_RULES) -> Decision:
+def decide(
+    table: str, column: str, values: ColumnValues, rules: RoleRules = NO_RULES
+) -> RoleDecision:
     """Return the role of a column that the tracker's own structure does not determine."""
     return (
         rules.decide(table, column)
         or _beside_its_prediction(column, values)
         or _by_name(column, values)
         or _by_values(column, values)
-        or Decision(Role.CONTEXT, "nothing says what it is", sure=False, guess=True)
+        or RoleDecision(Role.CONTEXT, "nothing says what it is", sure=False, guess=True)
     )
 
 
-def of_table(table: str, columns: Mapping[str, Values], own: Mapping[str, Decision],
-             rules: RoleRules = NO_RULES) -> dict[str, Decision]:  # fmt: skip
+def of_table(table: str, columns: Mapping[str, ColumnValues], own: Mapping[str, RoleDecision],
+             rules: RoleRules = NO_RULES) -> dict[str, RoleDecision]:  # fmt: skip
     """The role of every column of a table, in the table's order; ``own`` are those decided already.
 
     People log what they set together and what they measured together, so an undecided number takes
@@ -137,29 +139,31 @@ class _Between(NamedTuple):
     by_row: bool  #: results of the table differ within a run
 
 
-def _by_place(name: str, decided: Decision, values: Values, at: _Between) -> Decision | None:
+def _by_place(
+    name: str, decided: RoleDecision, values: ColumnValues, at: _Between
+) -> RoleDecision | None:
     whole = values.constant and values.filled == values.rows
     if not values.numeric or values.number is None:
         among = at.in_head or Role.PARAM in (at.before, at.after) or at.before is None
         if decided.role is Role.PARAM and not among:
-            return Decision(Role.CONTEXT, "text, with results")
+            return RoleDecision(Role.CONTEXT, "text, with results")
         return None
     if decided.role is Role.PARAM:
         if at.before is at.after is Role.METRIC and values.fractions:
-            return Decision(Role.METRIC, "a number among metrics")
+            return RoleDecision(Role.METRIC, "a number among metrics")
         return None
     if not values.constant:
         if decided.guess and at.after is Role.OUTPUT and at.before in (Role.OUTPUT, None):
-            return Decision(Role.OUTPUT, "a number among inputs and outputs")
+            return RoleDecision(Role.OUTPUT, "a number among inputs and outputs")
         if values.fractions and at.before is Role.METRIC:
-            return Decision(Role.METRIC, "numbers that vary, with metrics")
+            return RoleDecision(Role.METRIC, "numbers that vary, with metrics")
         return None
     if not whole or (decided.role is Role.METRIC and not decided.guess and not at.by_row):
         return None
     counted = column_names.is_count(name)
     if values.flags and not counted and decided.role is Role.CONTEXT and not at.in_head:
         results = at.before in _RESULTS and at.after in (*_RESULTS, None)
-        return Decision(Role.OUTPUT, "0 or 1, with results") if results or at.by_row else None
+        return RoleDecision(Role.OUTPUT, "0 or 1, with results") if results or at.by_row else None
     if at.before not in (Role.PARAM, None) or (decided.role is Role.CONTEXT and values.fractions):
         return None
     if counted and values.number > _FEW and column_names.counts_data(name):
@@ -167,7 +171,7 @@ def _by_place(name: str, decided: Decision, values: Values, at: _Between) -> Dec
     last = at.in_head and values.rows > 1 and at.before is not None and not counted
     last &= decided.guess and not values.flags and (at.by_row or not values.fractions)
     if at.after is Role.PARAM or last:
-        return Decision(Role.PARAM, "a number among parameters")
+        return RoleDecision(Role.PARAM, "a number among parameters")
     return None
 
 
@@ -175,7 +179,9 @@ def _by_place(name: str, decided: Decision, values: Values, at: _Between) -> Dec
 _FEW = 100
 
 
-def _head(found: Mapping[str, Decision], columns: Mapping[str, Values], by_row: bool) -> int:
+def _head(
+    found: Mapping[str, RoleDecision], columns: Mapping[str, ColumnValues], by_row: bool
+) -> int:
     """Return the number of columns before the first result; descriptions of a row may come first."""
     set_up = False
     for at, (name, (role, _, _, guess)) in enumerate(found.items()):
@@ -187,7 +193,7 @@ def _head(found: Mapping[str, Decision], columns: Mapping[str, Values], by_row: 
     return len(found)
 
 
-def _nearest(found: Mapping[str, Decision], names: Iterable[str]) -> Role | None:
+def _nearest(found: Mapping[str, RoleDecision], names: Iterable[str]) -> Role | None:
     """Return the first known role, ignoring keys."""
     for name in names:
         role, _, _, guess = found[name]
@@ -226,14 +232,16 @@ def _predictions_of(column: str) -> tuple[str, frozenset[str], tuple[str, ...]]:
     return stem, pair, tuple(form.format(name) for form in _PREDICTED)
 
 
-def _beside_its_prediction(column: str, values: Values) -> Decision | None:
+def _beside_its_prediction(column: str, values: ColumnValues) -> RoleDecision | None:
     """Whether a column is ground truth: ``sales`` is, if there is also a ``predicted_sales``."""
     stem, pair, forms = _predictions_of(column)
     if not pair.isdisjoint(values.beside):
-        return Decision(Role.OUTPUT, f"next to {stem}_pred")
+        return RoleDecision(Role.OUTPUT, f"next to {stem}_pred")
     if (values.constant and values.rows > 1) or values.beside.isdisjoint(forms):
         return None
-    return Decision(Role.OUTPUT, f"next to {next(each for each in forms if each in values.beside)}")
+    return RoleDecision(
+        Role.OUTPUT, f"next to {next(each for each in forms if each in values.beside)}"
+    )
 
 
 # -- by name -------------------------------------------------------------------------------------
@@ -243,7 +251,7 @@ _CHOICES = frozenset(("loss", "metric", "objective", "score", "reward", "distanc
                       "similarity", "likelihood", "precision"))  # fmt: skip
 
 
-def _by_name(column: str, values: Values) -> Decision | None:
+def _by_name(column: str, values: ColumnValues) -> RoleDecision | None:
     named = column_names.role_of(column)
     if named is None:
         return None
@@ -256,12 +264,12 @@ def _by_name(column: str, values: Values) -> Decision | None:
     return decision
 
 
-def _named(column: str, named: column_names.Named, values: Values) -> Decision | None:
+def _named(column: str, named: column_names.Named, values: ColumnValues) -> RoleDecision | None:
     if named.role is Role.OUTPUT and _is_status(values.value):
-        return Decision(Role.CONTEXT, f"{named.why}, the status of a run")
+        return RoleDecision(Role.CONTEXT, f"{named.why}, the status of a run")
     if not values.filled:
         role = Role.CONTEXT if column.lower() == "error" else named.role
-        return Decision(role, f"{named.why}; no value in the run")
+        return RoleDecision(role, f"{named.why}; no value in the run")
     if named.role is Role.METRIC:
         return _metric(column, named.why, values)
     if named.role is Role.PARAM:
@@ -271,31 +279,33 @@ def _named(column: str, named: column_names.Named, values: Values) -> Decision |
     last = column_names.words(column)[-1:]
     text = values.value if isinstance(values.value, str) else ""
     if named.role is Role.KEY and text.startswith("["):  # retrieved_ids
-        return Decision(Role.OUTPUT, f"{named.why}, but a list")
+        return RoleDecision(Role.OUTPUT, f"{named.why}, but a list")
     if not values.constant and _is_long(text) and last not in _REMARKS:
-        return Decision(Role.OUTPUT, f"{named.why}, but long text that differs within the run")
+        return RoleDecision(Role.OUTPUT, f"{named.why}, but long text that differs within the run")
     first = column_names.words(column)[:1]
     measured = values.fractions and not vocabulary.METRICS.isdisjoint(first)
     if named.role is Role.OUTPUT and measured and column_names.is_plural(last[0]):
-        return Decision(Role.METRIC, f"{named.why}, but {first[0]} as a number")
+        return RoleDecision(Role.METRIC, f"{named.why}, but {first[0]} as a number")
     if named.role is Role.OUTPUT and values.rows > 1 and _is_number_of(column, values):
-        return Decision(Role.CONTEXT, f"counts {last[0]}")
+        return RoleDecision(Role.CONTEXT, f"counts {last[0]}")
     listed = not values.numeric and text[:1] in ("[", "{")
     if named.role is Role.CONTEXT and listed and column_names.is_plural(last[0]):
-        return Decision(Role.OUTPUT, f"{named.why}, but a list") if not values.constant else None
+        return (
+            RoleDecision(Role.OUTPUT, f"{named.why}, but a list") if not values.constant else None
+        )
     if column.lower() in ("class_balance", "link") and _is_choice(values) and not _is_place(text):
-        return Decision(Role.PARAM, f"{named.why}, but the name of a kind")
+        return RoleDecision(Role.PARAM, f"{named.why}, but the name of a kind")
     if last == ["features"] and values.value in (0, 1):
-        return Decision(Role.PARAM, f"{named.why}, as a switch")
+        return RoleDecision(Role.PARAM, f"{named.why}, as a switch")
     if last == ["key"] and values.constant and values.rows > 1:  # batch_key: donor
-        return Decision(Role.CONTEXT, f"{named.why}, but one in the whole run")
+        return RoleDecision(Role.CONTEXT, f"{named.why}, but one in the whole run")
     if last == ["fingerprint"] and _is_choice(values) and not re.search(r"\d{3}", values.value):
-        return Decision(Role.PARAM, f"{named.why}, but the name of a kind")
+        return RoleDecision(Role.PARAM, f"{named.why}, but the name of a kind")
     if values.fractions and last == ["index"]:  # rand_index
-        return Decision(Role.METRIC, f"{named.why}, but a number with a fraction")
+        return RoleDecision(Role.METRIC, f"{named.why}, but a number with a fraction")
     if _is_choice(values) and first != ["top"] and last in (["features"], ["cols"], ["columns"]):
-        return Decision(Role.PARAM, f"{named.why}, as text: their names")
-    return Decision(named.role, named.why)
+        return RoleDecision(Role.PARAM, f"{named.why}, as text: their names")
+    return RoleDecision(named.role, named.why)
 
 
 _REMARKS = (
@@ -313,25 +323,25 @@ _IN_FINANCE = frozenset(("alpha", "beta"))
 _FINANCE = re.compile(r"sharpe|sortino|drawdown|cagr|annual_return|\bpnl")
 
 
-def _is_of_returns(column: str, values: Values) -> bool:
+def _is_of_returns(column: str, values: ColumnValues) -> bool:
     """Whether ``alpha`` and ``beta`` (``beta_to_spx``) are those of a portfolio."""
     first = column_names.words(column)[:1]
     return bool(_IN_FINANCE.intersection(first)) and any(map(_FINANCE.search, values.beside))
 
 
-def _metric(column: str, why: str, values: Values) -> Decision:
+def _metric(column: str, why: str, values: ColumnValues) -> RoleDecision:
     if values.number is not None:
         switch = values.flags and values.constant and not values.fractions
-        return Decision(Role.METRIC, why, sure=not switch, guess=switch)
+        return RoleDecision(Role.METRIC, why, sure=not switch, guess=switch)
     if column.lower() in _CHOICES and _is_choice(values):
-        return Decision(Role.PARAM, f"{why}, as text: the name of one")
+        return RoleDecision(Role.PARAM, f"{why}, as text: the name of one")
     if _is_long(values.value):
-        return Decision(Role.OUTPUT, f"{why}, but long text")
+        return RoleDecision(Role.OUTPUT, f"{why}, but long text")
     if not values.constant and not values.numeric and values.value[:1] in ("[", "{"):
-        return Decision(Role.OUTPUT, f"{why}, but lists that differ within the run")
+        return RoleDecision(Role.OUTPUT, f"{why}, but lists that differ within the run")
     if vocabulary.METRICS.isdisjoint(column_names.words(column)[-1:]):  # duration_predictor
-        return _by_values(column, values) or Decision(Role.CONTEXT, "nothing says what it is")
-    return Decision(Role.CONTEXT, f"{why}, but holds no number")
+        return _by_values(column, values) or RoleDecision(Role.CONTEXT, "nothing says what it is")
+    return RoleDecision(Role.CONTEXT, f"{why}, but holds no number")
 
 
 #: Settings that are chosen by name and are never fractional numbers.
@@ -343,30 +353,30 @@ _CHOSEN = [
 ]  # fmt: skip
 
 
-def _param(column: str, why: str, values: Values) -> Decision:
+def _param(column: str, why: str, values: ColumnValues) -> RoleDecision:
     last = column_names.words(column)[-1:]
     if values.fractions and last in _CHOSEN:
-        return Decision(Role.METRIC, f"{why}, but a number with a fraction")
+        return RoleDecision(Role.METRIC, f"{why}, but a number with a fraction")
     took = values.fractions and last in (["days"], ["hours"])
     trained = column_names.words(column)[:-1] in (["train"], ["training"])
     if took and (trained or (values.number or 0) % 1 != 0):
-        return Decision(Role.CONTEXT, f"{why}, but no whole number: how long it took")
+        return RoleDecision(Role.CONTEXT, f"{why}, but no whole number: how long it took")
     if not values.constant:
         if _is_long(values.value):
-            return Decision(Role.OUTPUT, f"{why}, but long text that differs within the run")
+            return RoleDecision(Role.OUTPUT, f"{why}, but long text that differs within the run")
         if last in (["ms"], ["sec"], ["secs"], ["us"]) and values.numeric:
-            return Decision(Role.METRIC, f"{why}, but a time that differs within the run")
+            return RoleDecision(Role.METRIC, f"{why}, but a time that differs within the run")
         if last == ["prob"]:
-            return Decision(Role.OUTPUT, f"{why}, but differs within the run")
-        return Decision(Role.CONTEXT, f"{why}, but differs within the run")
+            return RoleDecision(Role.OUTPUT, f"{why}, but differs within the run")
+        return RoleDecision(Role.CONTEXT, f"{why}, but differs within the run")
     text = values.value if isinstance(values.value, str) else ""
     if len(text) > LONGEST_PARAM:
-        return Decision(Role.OUTPUT, f"{why}, but very long text")
+        return RoleDecision(Role.OUTPUT, f"{why}, but very long text")
     if _is_place(text):
-        return Decision(Role.CONTEXT, f"{why}, but a place on one machine")
+        return RoleDecision(Role.CONTEXT, f"{why}, but a place on one machine")
     if is_instant(values.value):
-        return Decision(Role.CONTEXT, f"{why}, but a point in time")
-    return Decision(Role.PARAM, why)
+        return RoleDecision(Role.CONTEXT, f"{why}, but a point in time")
+    return RoleDecision(Role.PARAM, why)
 
 
 # -- by values -----------------------------------------------------------------------------------
@@ -388,70 +398,70 @@ _STATUSES = frozenset(("complete", "completed", "finished", "running", "failed",
 _VERSION = re.compile(r"v?\d+\.\d+(?:\.\d+)+\S*")
 
 
-def _by_values(column: str, values: Values) -> Decision | None:
+def _by_values(column: str, values: ColumnValues) -> RoleDecision | None:
     if not values.filled:
         return None
     if values.numeric:
         words = column_names.words(column)
         if words and column_names.is_plural(words[-1]) and not values.fractions:
-            return Decision(Role.CONTEXT, f"counts {words[-1]}", sure=False, guess=True)
+            return RoleDecision(Role.CONTEXT, f"counts {words[-1]}", sure=False, guess=True)
         return _number(column, values)
     value = values.value
     if isinstance(value, bool):
         return _repeated(values, "true or false")
     if _is_status(value):
-        return Decision(Role.CONTEXT, "the status of a run")
+        return RoleDecision(Role.CONTEXT, "the status of a run")
     if isinstance(value, date) or is_instant(value) or _DATE.fullmatch(str(value)):
-        return Decision(Role.CONTEXT, "a point in time")
+        return RoleDecision(Role.CONTEXT, "a point in time")
     if isinstance(value, list | tuple | dict):
         return _repeated(values, "a list")
     if not isinstance(value, str):
         return _repeated(values, "a value")
     if _is_long(value):
-        return Decision(Role.OUTPUT, "long text")
+        return RoleDecision(Role.OUTPUT, "long text")
     if _VERSION.fullmatch(value) or _is_place(value) or (_HEX.fullmatch(value) and values.constant):
-        return Decision(Role.CONTEXT, "a hash, a version or a place")
+        return RoleDecision(Role.CONTEXT, "a hash, a version or a place")
     if not values.constant:
         if column_names.words(column)[-1:] == ["id"]:
-            return Decision(Role.KEY, "ids that differ within the run")
-        return Decision(Role.OUTPUT, "text that differs within the run")
+            return RoleDecision(Role.KEY, "ids that differ within the run")
+        return RoleDecision(Role.OUTPUT, "text that differs within the run")
     if _FILE.search(value) or _EMAIL.fullmatch(value):
-        return Decision(Role.CONTEXT, "a file or an address")
+        return RoleDecision(Role.CONTEXT, "a file or an address")
     if column_names.words(column)[:1] in (["best"], ["final"]):
-        return Decision(Role.CONTEXT, "what was best")
+        return RoleDecision(Role.CONTEXT, "what was best")
     if len(value.split()) > 3 and "," not in value:
-        return Decision(Role.CONTEXT, "a remark of several words")
+        return RoleDecision(Role.CONTEXT, "a remark of several words")
     return _repeated(values, "short text")
 
 
-def _repeated(values: Values, what: str) -> Decision | None:
+def _repeated(values: ColumnValues, what: str) -> RoleDecision | None:
     if values.constant and values.filled == values.rows:
-        return Decision(Role.PARAM, f"{what}, the same in every row", what != "short text")
+        return RoleDecision(Role.PARAM, f"{what}, the same in every row", what != "short text")
     return None
 
 
-def _number(column: str, values: Values) -> Decision | None:
+def _number(column: str, values: ColumnValues) -> RoleDecision | None:
     if not values.constant:
         if values.fractions:
-            return Decision(Role.METRIC, "numbers that vary", sure=False, guess=True)
+            return RoleDecision(Role.METRIC, "numbers that vary", sure=False, guess=True)
         if values.flags:
-            return Decision(Role.OUTPUT, "0 or 1, row by row")
+            return RoleDecision(Role.OUTPUT, "0 or 1, row by row")
         return None
     if values.filled < values.rows:
-        return Decision(Role.METRIC, "a number in some rows only")
+        return RoleDecision(Role.METRIC, "a number in some rows only")
     if _is_of_returns(column, values):
-        return Decision(Role.METRIC, "next to returns")
+        return RoleDecision(Role.METRIC, "next to returns")
     hinted = not values.fractions and column_names.hints_at_setting(column)
     if values.attached or hinted:
-        return Decision(Role.PARAM, "a number that every row repeats")
+        return RoleDecision(Role.PARAM, "a number that every row repeats")
     if column_names.is_made_of_settings(column):
-        return Decision(Role.PARAM, "a number of words of settings", sure=False)
+        return RoleDecision(Role.PARAM, "a number of words of settings", sure=False)
     if values.fractions:
-        return Decision(Role.METRIC, "a number with a fraction", sure=False, guess=True)
+        return RoleDecision(Role.METRIC, "a number with a fraction", sure=False, guess=True)
     return None
 
 
-def _is_number_of(column: str, values: Values) -> bool:
+def _is_number_of(column: str, values: ColumnValues) -> bool:
     """Whether a column repeats a count of the run in every row."""
     plural = column_names.is_plural((column_names.words(column) or [""])[-1])
     first = (column_names.words(column) or [""])[0]
@@ -459,7 +469,7 @@ def _is_number_of(column: str, values: Values) -> bool:
     return given and plural and values.constant and values.numeric and not values.fractions
 
 
-def _is_choice(values: Values) -> bool:
+def _is_choice(values: ColumnValues) -> bool:
     value = values.value
     return values.constant and isinstance(value, str) and not _is_long(value)
 

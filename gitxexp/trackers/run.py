@@ -24,7 +24,7 @@ Windows = Mapping[tuple[str, str], Window]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RunPart:
     """The rows of a run in one table. ``run`` is its id there, which another tracker may have given;
     ``window`` says which of its rows were read, None: all."""
 
@@ -49,7 +49,7 @@ class Run:
     id: str
     database: Path
     tracker: str
-    parts: tuple[Part, ...] = ()
+    parts: tuple[RunPart, ...] = ()
     started: str | None = None
     ended: str | None = None
     params: dict[str, Any] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 from gitxexp.common.errors import NoAnswer, XexpError
-from gitxexp.trackers.adapter import Adapter, Point, Query, adapter_of, adapters
+from gitxexp.trackers.adapter import Adapter, MetricPoint, RunQuery, adapter_of, adapters
 from gitxexp.trackers.adapters import imported
 from gitxexp.trackers.databases import reading
 from gitxexp.trackers.logged import Logged
@@ -26,7 +26,7 @@ def runs(
     Runs without a readable timestamp come last. With ``newest``, runs older than the last so many may
     be left out. Raises XexpError if the file cannot be read.
     """
-    query = Query(table, rules, newest)
+    query = RunQuery(table, rules, newest)
     found = [adapter.runs(path, query) for adapter in _readers(path, table)]
     if not found:
         _require_database(path)
@@ -39,7 +39,7 @@ def runs(
 def latest_run(path: Path, table: str | None = None, rules: RoleRules = NO_RULES) -> Run | None:
     """The run that wrote last, or None if there is none; reads no other run's columns."""
     adapter = _adapter(path, table)
-    return adapter.latest(path, Query(table, rules)) if adapter else None
+    return adapter.latest(path, RunQuery(table, rules)) if adapter else None
 
 
 def find_run(
@@ -51,7 +51,7 @@ def find_run(
 ) -> Run:
     """The run named ``id``, in any of its tables, with only the rows in ``windows`` where those are
     given. Raises NoAnswer naming similar ids."""
-    query = Query(table, rules, windows=windows or {})
+    query = RunQuery(table, rules, windows=windows or {})
     asked = (adapter.find(path, query, id) for adapter in _readers(path, table))
     found = next(filter(None, asked), None)
     if found is None:
@@ -61,11 +61,11 @@ def find_run(
 
 def columns(path: Path, table: str | None = None, rules: RoleRules = NO_RULES) -> list[ColumnFacts]:
     """The role of every column of the tables of runs, and why."""
-    query = Query(table, rules)
+    query = RunQuery(table, rules)
     return [facts for reader in _readers(path, table) for facts in reader.columns(path, query)]
 
 
-def series(run: Run, metric: str) -> list[Point]:
+def series(run: Run, metric: str) -> list[MetricPoint]:
     """The values of a metric of a run, oldest first."""
     adapter = next(each for each in adapters() if each.name == run.tracker)
     return adapter.series(run, metric)

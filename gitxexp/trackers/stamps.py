@@ -16,7 +16,7 @@ from gitxexp.common.sql import quote
 from gitxexp.trackers.databases import Database, reading, writing
 from gitxexp.trackers.event_rows import condition
 from gitxexp.trackers.run import Run, Window
-from gitxexp.trackers.tables import Table, event_tables, tables_of
+from gitxexp.trackers.tables import RunTable, event_tables, tables_of
 
 #: ``[first, last]`` rowids, both included; in a table without rowids, the values of the key.
 Place = list[Any]
@@ -179,7 +179,7 @@ def unstamp(record: StampRecord | Mapping[str, Any], path: Path | None = None) -
         return Unstamped(cells, tuple(unused), kept)
 
 
-def _own_name(table: Table, column: str) -> str:
+def _own_name(table: RunTable, column: str) -> str:
     """Return the table's own spelling of a column (``experiment_version`` for a version)."""
     if column == "version" and table.version_columns:
         return table.version_columns[0]
@@ -187,7 +187,7 @@ def _own_name(table: Table, column: str) -> str:
 
 
 def _places(
-    database: Database, table: Table, of_run: tuple[str, list[Any]], column: str, version: str
+    database: Database, table: RunTable, of_run: tuple[str, list[Any]], column: str, version: str
 ) -> list[Place]:
     """Where ``column`` is empty in the run's rows that name no version, or this one."""
     where, values = of_run[0], list(of_run[1])
@@ -226,7 +226,7 @@ def _condition(by: Sequence[str]) -> str:
     return " AND ".join(f"{quote(key)} = ?" for key in by) or "rowid BETWEEN ? AND ?"
 
 
-def _fill(database: Database, table: Table, column: str, value: str, where: list[Place]) -> None:
+def _fill(database: Database, table: RunTable, column: str, value: str, where: list[Place]) -> None:
     by = [] if table.has_rowid else table.key
     sql = f"{database.update} {quote(table.name)} SET {quote(column)} = ? WHERE {_condition(by)}"
     for place in where:
@@ -241,7 +241,7 @@ def _empty(database: Database, record: StampRecord, column: str, where: list[Pla
     return sum(database.run(sql, [*place, record.values[column]]) for place in where)
 
 
-def _used(database: Database, table: Table, column: str) -> bool:
+def _used(database: Database, table: RunTable, column: str) -> bool:
     sql = f"SELECT 1 FROM {quote(table.name)} WHERE {quote(column)} IS NOT NULL LIMIT 1"
     return any(True for _ in database.rows(sql))
 
@@ -285,7 +285,7 @@ def linked(
 
 
 def _count(
-    database: Database, table: Table, column: str, value: str, *, shortened: bool = False
+    database: Database, table: RunTable, column: str, value: str, *, shortened: bool = False
 ) -> Linked:
     name = quote(column)
     where = f"CAST({name} AS VARCHAR) = ?"

@@ -37,7 +37,7 @@ TIME_TYPES = ("TIMESTAMP", "DATETIME", "DATE")
 
 
 @dataclass(frozen=True)
-class Table:
+class RunTable:
     """A table whose rows belong to runs. Its columns are looked up once, because runs may be many."""
 
     name: str
@@ -145,7 +145,7 @@ def condition_of(columns: Sequence[str], run: str, version: str) -> str | None:
     return " OR ".join(tests) or None
 
 
-def event_tables(path: Path, table: str | None = None) -> list[Table]:
+def event_tables(path: Path, table: str | None = None) -> list[RunTable]:
     """The tables of ``path`` that hold runs, the preferred first; with ``table`` only that one.
 
     A table counts if it has a time column; if none has, one with a run column counts, and the run
@@ -155,7 +155,7 @@ def event_tables(path: Path, table: str | None = None) -> list[Table]:
     return reading(path, lambda database: tables_of(database, table))
 
 
-def tables_of(database: Database, table: str | None = None) -> list[Table]:
+def tables_of(database: Database, table: str | None = None) -> list[RunTable]:
     """:func:`event_tables` on an open database."""
     every = all_tables(database)
     if table is None:
@@ -171,18 +171,18 @@ def tables_of(database: Database, table: str | None = None) -> list[Table]:
     raise XexpError(f"no table {table} in {database.path}", f"tables there: {names}")
 
 
-def all_tables(database: Database) -> list[Table]:
+def all_tables(database: Database) -> list[RunTable]:
     """Return every ordinary table of an open database, including those without runs."""
     return list(_sqlite(database) if database.kind == "sqlite" else _duckdb(database))
 
 
-def _preference(table: Table) -> tuple[int, str]:
+def _preference(table: RunTable) -> tuple[int, str]:
     names = (*KNOWN_TABLES, *COMMON_TABLES)
     known = table.name.lower() in names
     return (names.index(table.name.lower()) if known else len(names)), table.name
 
 
-def _sqlite(database: Database) -> Iterator[Table]:
+def _sqlite(database: Database) -> Iterator[RunTable]:
     """Ordinary tables only: no views, virtual or shadow tables."""
     for name, _, _, kind, without_rowid, _ in sqlite.tables(database.raw):
         if kind != "table":
@@ -192,14 +192,14 @@ def _sqlite(database: Database) -> Iterator[Table]:
         columns = tuple(column for column, _, _ in info)
         shadowed = "rowid" in (column.lower() for column in columns)
         rowid = not without_rowid and not shadowed
-        yield Table(name, columns, key, rowid, {column: kind for column, kind, _ in info})
+        yield RunTable(name, columns, key, rowid, {column: kind for column, kind, _ in info})
 
 
 def _in_key(info: tuple[str, str, int]) -> bool:
     return bool(info[2])
 
 
-def _duckdb(database: Database, view: str = "") -> Iterator[Table]:
+def _duckdb(database: Database, view: str = "") -> Iterator[RunTable]:
     """The tables, and with ``view`` the view of that name; a parquet file is a view in memory. Other
     views of a database are not evaluated, and no view reaches another file."""
     from gitxexp.tables.duckdb.session import ROW_NUMBER  # DuckDB is loaded already
@@ -234,4 +234,4 @@ def _duckdb(database: Database, view: str = "") -> Iterator[Table]:
         )
         key = next((tuple(columns) for (columns,) in keys), ())
         shadowed = "rowid" in (column.lower() for column in types)
-        yield Table(name, tuple(types), key, numbered and not shadowed, types)
+        yield RunTable(name, tuple(types), key, numbered and not shadowed, types)

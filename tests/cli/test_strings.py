@@ -7,7 +7,7 @@ import re
 import pytest
 
 from gitxexp.cli.main import main
-from gitxexp.cli.shell.strings import Text, literals, strings
+from gitxexp.cli.shell.strings import LocatedText, literals, strings
 
 #: What nobody says in a manual, and the plain word for it.
 AVOIDED = {
@@ -23,11 +23,11 @@ AVOIDED = {
 
 
 @pytest.fixture(scope="module")
-def listed() -> list[Text]:
+def listed() -> list[LocatedText]:
     return [*strings(main)]
 
 
-def test_all_kinds_of_text_are_listed(listed: list[Text]) -> None:
+def test_all_kinds_of_text_are_listed(listed: list[LocatedText]) -> None:
     for text, where in (
         ("Print the next version and exit.", "git xexp tag --suggest"),
         ("git xexp is not set up in this repository", "repository/repository.py:"),  # an error
@@ -39,7 +39,7 @@ def test_all_kinds_of_text_are_listed(listed: list[Text]) -> None:
     assert any(found.where == "tutorial(manual)" for found in listed)
 
 
-def test_no_text_has_a_word_to_avoid(listed: list[Text]) -> None:
+def test_no_text_has_a_word_to_avoid(listed: list[LocatedText]) -> None:
     for pattern, better in AVOIDED.items():
         for found in listed:
             assert not re.search(pattern, found.text), f"{found.where}: {found.text} ({better})"

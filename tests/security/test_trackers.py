@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from gitxexp.common import notes
-from gitxexp.trackers.adapter import Query
+from gitxexp.trackers.adapter import RunQuery
 from gitxexp.trackers.adapters import dvclive, mlflow_files
 from gitxexp.trackers.roles import NO_RULES
 from gitxexp.workflows.imports.mlflow import MlflowFolder, MlflowStore
 from gitxexp.workflows.imports.source import SourceRun
 from tests.security.hostile import SECRET, Evil
 
-QUERY = Query(None, NO_RULES)
+QUERY = RunQuery(None, NO_RULES)
 
 
 @pytest.fixture

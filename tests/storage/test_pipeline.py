@@ -12,8 +12,8 @@ from gitxexp.common.notes import taken
 from gitxexp.repository.config import Config, DeclaredHere
 from gitxexp.storage.dvc.pipeline import Pipelines, fill, output_flags
 from gitxexp.storage.dvc.pointers import outputs_in
-from gitxexp.workflows.experiments.collect import Wanted, collect
-from gitxexp.workflows.experiments.describe import Role, role
+from gitxexp.workflows.experiments.collect import RunChoice, collect
+from gitxexp.workflows.experiments.describe import OutputRole, role
 from tests.helpers import Repo
 
 YAML = """
@@ -103,9 +103,9 @@ def test_outputs_lie_where_the_template_says(pipeline: Repo) -> None:
 def test_what_a_stage_makes_is_no_source_data(pipeline: Repo) -> None:
     config = Config(pipelines=DeclaredHere(pipeline.path))
     roles = {
-        "data/prepared": Role.RESULTS, "data/raw": Role.DATA, "in-us/model.pkl": Role.MODEL,
-        "m-a-2/out.bin": Role.MODEL, "model.bin": Role.MODEL, "roc.csv": Role.RESULTS,
-        "live/plots/a.tsv": Role.RESULTS, "other.csv": Role.DATA,
+        "data/prepared": OutputRole.RESULTS, "data/raw": OutputRole.DATA, "in-us/model.pkl": OutputRole.MODEL,
+        "m-a-2/out.bin": OutputRole.MODEL, "model.bin": OutputRole.MODEL, "roc.csv": OutputRole.RESULTS,
+        "live/plots/a.tsv": OutputRole.RESULTS, "other.csv": OutputRole.DATA,
     }  # fmt: skip
     assert {path: role(path, config) for path in roles} == roles
 
@@ -182,5 +182,5 @@ def test_a_metric_of_several_files_is_named_by_its_file_also_where_values_are_eq
     repo.git("init", "-q")
     repo.git("add", ".")
     config = Config(params_files=(), metrics_files=(), pipelines=DeclaredHere(repo.path))
-    found = collect(repo.path, config, Wanted(files_only=True)).metrics
+    found = collect(repo.path, config, RunChoice(files_only=True)).metrics
     assert found == {"a.acc": 0.5, "b.acc": 0.5, "loss": 1.5}

@@ -14,7 +14,13 @@ from ruamel.yaml import YAML
 
 from gitxexp.common.errors import XexpError
 from gitxexp.storage.dvc import plain_yaml
-from gitxexp.storage.dvc.pointers import Output, Source, is_data_pointer, outputs_at, outputs_in
+from gitxexp.storage.dvc.pointers import (
+    ImportSource,
+    Output,
+    is_data_pointer,
+    outputs_at,
+    outputs_in,
+)
 from gitxexp.storage.git import Git
 from tests.helpers import Repo, run
 
@@ -172,8 +178,8 @@ def test_the_old_layout_imports_and_versioned_pointers(repo: Repo) -> None:
     repo.write("out.dvc", f"outs:\n- md5: {md5}\n  hash: md5\n  path: ../out\n- path: s3://b/k\n")
     assert output(repo, "d/old").legacy
     assert output(repo, "e/up").is_dir and output(repo, "e/up").wdir == "e"
-    assert output(repo, "imp").source == Source("/there", "a/b", True, "abc123")
-    assert output(repo, "f").source == Source("https://x.org/f", "https://x.org/f", False)
+    assert output(repo, "imp").source == ImportSource("/there", "a/b", True, "abc123")
+    assert output(repo, "f").source == ImportSource("https://x.org/f", "https://x.org/f", False)
     assert output(repo, "f").hash is None
     versioned = output(repo, "v")
     assert versioned.versioned and versioned.size == 5 and versioned.files[0].path == "a/b"

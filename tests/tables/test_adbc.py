@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from gitxexp.common import checked
 from gitxexp.common.errors import XexpError
 from gitxexp.tables.duckdb import adbc, parallel_scan, scan
-from gitxexp.tables.duckdb.scan import Part, Written
+from gitxexp.tables.duckdb.scan import TablePart, Written
 
 CON = duckdb.connect()
 EVERY = [(-(2**63), 2**63 - 1)]
@@ -61,7 +61,7 @@ def read(path: Path) -> tuple[list[tuple[str, str]], list[list[Any]]]:
 
 def compared(source: Path, folder: Path, columns: frozenset[str] | None = None) -> bool:
     """Whether the file was written by way of Arrow; then both files must be alike."""
-    part = Part("t", columns, ranges=EVERY)
+    part = TablePart("t", columns, ranges=EVERY)
     found = adbc.write(source, part, folder / "arrow.parquet")
     if found is None:
         return False
@@ -155,7 +155,7 @@ def test_a_late_value_of_another_class(tmp_path: Path, ddl: str, cell: Any) -> N
     with closing(sqlite3.connect(source)) as con:
         con.executemany("INSERT INTO t VALUES (?)", [(first,)] * 17_000)
         con.commit()
-        part = Part("t", ranges=EVERY)
+        part = TablePart("t", ranges=EVERY)
     assert adbc.write(source, part, tmp_path / "o.parquet") == Written({"a": _kind(first)}, [])
     with closing(sqlite3.connect(source)) as con:
         fill(con, [[cell]])
@@ -194,7 +194,7 @@ def test_only_ordinary_tables_with_rowids(tmp_path: Path) -> None:
     )
     for number, ddl in enumerate(ddls):
         source = database(tmp_path / f"{number}.db", ddl, [])
-        assert adbc.write(source, Part("t", ranges=EVERY), tmp_path / "o.parquet") is None
+        assert adbc.write(source, TablePart("t", ranges=EVERY), tmp_path / "o.parquet") is None
 
 
 def test_a_file_put_in_the_place_of_a_checked_one(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_a_file_put_in_the_place_of_a_checked_one(tmp_path: Path) -> None:
     assert compared(source, tmp_path)
     checked.remember(source, lambda: (other.st_dev, other.st_ino))
     with pytest.raises(XexpError, match="was replaced"):
-        adbc.write(source, Part("t", ranges=EVERY), tmp_path / "o.parquet")
+        adbc.write(source, TablePart("t", ranges=EVERY), tmp_path / "o.parquet")
 
 
 def test_a_process_with_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +218,7 @@ def test_a_process_with_the_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     source = database(tmp_path / "s.db", "CREATE TABLE t (a TEXT, b REAL, c INTEGER)", rows)
 
     def written() -> tuple[list[str], list[list[Any]], list[str]]:
-        files, notes = parallel_scan.write(source, Part("t"), tmp_path / "out.parquet")
+        files, notes = parallel_scan.write(source, TablePart("t"), tmp_path / "out.parquet")
         makers = [
             CON.execute(f"SELECT created_by FROM parquet_file_metadata('{file}')").fetchone()[0]
             for file in files

@@ -36,7 +36,7 @@ def read(path: Path) -> tuple[list[str], list[tuple[Any, ...]]]:
 def scanned(tmp_path: Path, ddl: str, rows: list[tuple[Any, ...]], **part: Any) -> Any:
     source = database(tmp_path / "s.db", ddl, rows)
     out = tmp_path / "out.parquet"
-    notes = scan.write(source, scan.Part("t", **part), out).notes
+    notes = scan.write(source, scan.TablePart("t", **part), out).notes
     return (*read(out), notes)
 
 
@@ -105,9 +105,9 @@ def test_a_part_of_a_table(tmp_path: Path) -> None:
     types, found, _ = scanned(tmp_path, ddl, rows, columns=columns, limit=3)
     assert (types, found) == (["VARCHAR", "BIGINT"], [("r1", 1), ("r2", 4), ("r3", 9)])
     out = tmp_path / "ranges.parquet"
-    scan.write(tmp_path / "s.db", scan.Part("t", ranges=((2, 3), (99, 2**63 - 1))), out)
+    scan.write(tmp_path / "s.db", scan.TablePart("t", ranges=((2, 3), (99, 2**63 - 1))), out)
     assert [row[0] for row in read(out)[1]] == [2, 3, 99]
-    scan.write(tmp_path / "s.db", scan.Part("t", columns=frozenset({"nothing"})), out)
+    scan.write(tmp_path / "s.db", scan.TablePart("t", columns=frozenset({"nothing"})), out)
     assert len(read(out)[1]) == 99  # the number of rows may be all that is asked for
 
 
@@ -117,7 +117,7 @@ def test_text_that_is_not_utf_8(tmp_path: Path) -> None:
     with sqlite3.connect(source) as con:
         con.execute("INSERT INTO t VALUES (CAST(x'41ff' AS TEXT))")
     con.close()
-    notes = scan.write(source, scan.Part("t"), tmp_path / "o.parquet").notes
+    notes = scan.write(source, scan.TablePart("t"), tmp_path / "o.parquet").notes
     assert read(tmp_path / "o.parquet")[1] == [("fine",), ("A\\xff",)]
     assert notes == ["t has text that is not UTF-8: its bytes are shown as \\xNN"]
 
@@ -148,18 +148,18 @@ def test_a_large_table_is_written_side_by_side(
     rows = [(f"run-{n}", n / 7, None if n % 5 else n) for n in range(1500)]
     source = database(tmp_path / "s.db", "CREATE TABLE t (a TEXT, b REAL, c INTEGER)", rows)
 
-    def written(part: scan.Part) -> tuple[int, list[tuple[Any, ...]]]:
+    def written(part: scan.TablePart) -> tuple[int, list[tuple[Any, ...]]]:
         files, notes = parallel_scan.write(source, part, tmp_path / "out.parquet")
         assert notes == []
         return len(files), [row for file in files for row in read(file)[1]]
 
-    assert written(scan.Part("t")) == (3, rows)
-    assert written(scan.Part("t", frozenset({"b"}))) == (3, [row[1:2] for row in rows])
-    assert written(scan.Part("t", limit=10)) == (1, rows[:10])
+    assert written(scan.TablePart("t")) == (3, rows)
+    assert written(scan.TablePart("t", frozenset({"b"}))) == (3, [row[1:2] for row in rows])
+    assert written(scan.TablePart("t", limit=10)) == (1, rows[:10])
     with sqlite3.connect(source) as con:
         con.execute("UPDATE t SET c = 'x' WHERE rowid = 1400")
     con.close()
-    files, notes = parallel_scan.write(source, scan.Part("t"), tmp_path / "out.parquet")
+    files, notes = parallel_scan.write(source, scan.TablePart("t"), tmp_path / "out.parquet")
     assert (len(files), len(notes)) == (1, 1)
     assert read(files[0])[1][1399][2] == "x"
 
@@ -173,5 +173,5 @@ def test_shares_are_made_without_reading_the_table(
     steps: list[int] = []
     with closing(sqlite3.connect(source)) as con:
         con.set_progress_handler(lambda: steps.append(1), 500)
-        shares = parallel_scan._shares(source, scan.Part("t"), con)
+        shares = parallel_scan._shares(source, scan.TablePart("t"), con)
     assert (shares[0][0], shares[-1][1], len(shares), steps) == (1, 1500, 3, [])

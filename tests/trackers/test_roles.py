@@ -18,7 +18,7 @@ import pytest
 from gitxexp.common.sql import quote
 from gitxexp.trackers.adapters.plain_table import ADAPTER
 from gitxexp.trackers.column_names import Role, role_of
-from gitxexp.trackers.roles import RoleRules, Values, decide, kept, of_table
+from gitxexp.trackers.roles import ColumnValues, RoleRules, decide, kept, of_table
 from gitxexp.trackers.runs import columns, latest_run
 from tests.helpers import Repo
 
@@ -106,47 +106,47 @@ def test_names_of_public_projects() -> None:
 @pytest.mark.parametrize(
     ("name", "values", "role"),
     [
-        ("loss", Values(2, 2, "hinge", numeric=False), Role.PARAM),  # scikit-learn's argument
-        ("lr", Values(2, 2, 0.1, constant=False, fractions=True, number=0.1), Role.CONTEXT),
-        ("model", Values(1, 1, "/home/ada/model", numeric=False), Role.CONTEXT),
-        ("prompt_template", Values(1, 1, "x" * 2000, numeric=False), Role.OUTPUT),
-        ("marble_flavour", Values(2, 2, "sweet", numeric=False), Role.PARAM),
-        ("marble_flavour", Values(2, 2, "9f3c2ab71d", numeric=False), Role.CONTEXT),
-        ("marble_flavour", Values(2, 2, "word " * 40, numeric=False), Role.OUTPUT),
-        ("marble_flavour", Values(2, 2, 0.7, fractions=True, number=0.7), Role.METRIC),
-        ("marble_flavour", Values(2, 2, 7, number=7, attached=True), Role.PARAM),
-        ("marble_flavour", Values(2, 2, 7, number=7), Role.CONTEXT),
-        ("marble_freeze", Values(2, 2, 7, number=7), Role.PARAM),
-        ("marble_freeze", Values(2, 2, 0.7, fractions=True, number=0.7), Role.METRIC),
-        ("marble_flavour", Values(2, 2, 7, constant=False, number=7), Role.CONTEXT),
-        ("marble_kinds", Values(2, 2, 7, number=7, attached=True), Role.CONTEXT),
-        ("tool_selection", Values(2, 2, 0.9, fractions=True, number=0.9), Role.METRIC),
-        ("state", Values(1, 1, "crashed", numeric=False), Role.CONTEXT),  # a tracker's, no robot's
-        ("marble_flavour", Values(1, 1, "COMPLETE", numeric=False), Role.CONTEXT),
-        ("marble_flavour", Values(1, 1, "runs/best.pt", numeric=False), Role.CONTEXT),
-        ("marble_flavour", Values(2, 2, "2026-03-01", numeric=False), Role.CONTEXT),
-        ("test_from", Values(2, 2, "2026-03-01", numeric=False), Role.PARAM),
-        ("marble_flavour", Values(1, 1, "ada@example.org", numeric=False), Role.CONTEXT),
-        ("marble_flavour", Values(1, 1, "tried this one again", numeric=False), Role.CONTEXT),
-        ("rand_index", Values(2, 2, 0.7, fractions=True, number=0.7), Role.METRIC),
-        ("date_features", Values(2, 2, "dow,month", numeric=False), Role.PARAM),
-        ("duration_predictor", Values(2, 2, "stochastic", numeric=False), Role.PARAM),
-        ("precision", Values(2, 2, "16-mixed", numeric=False), Role.PARAM),
-        ("beta", Values(1, 1, 0.9, fractions=True, number=0.9), Role.PARAM),
-        ("beta_to_spx", Values(1, 1, 0.9, fractions=True, number=0.9,
+        ("loss", ColumnValues(2, 2, "hinge", numeric=False), Role.PARAM),  # scikit-learn's argument
+        ("lr", ColumnValues(2, 2, 0.1, constant=False, fractions=True, number=0.1), Role.CONTEXT),
+        ("model", ColumnValues(1, 1, "/home/ada/model", numeric=False), Role.CONTEXT),
+        ("prompt_template", ColumnValues(1, 1, "x" * 2000, numeric=False), Role.OUTPUT),
+        ("marble_flavour", ColumnValues(2, 2, "sweet", numeric=False), Role.PARAM),
+        ("marble_flavour", ColumnValues(2, 2, "9f3c2ab71d", numeric=False), Role.CONTEXT),
+        ("marble_flavour", ColumnValues(2, 2, "word " * 40, numeric=False), Role.OUTPUT),
+        ("marble_flavour", ColumnValues(2, 2, 0.7, fractions=True, number=0.7), Role.METRIC),
+        ("marble_flavour", ColumnValues(2, 2, 7, number=7, attached=True), Role.PARAM),
+        ("marble_flavour", ColumnValues(2, 2, 7, number=7), Role.CONTEXT),
+        ("marble_freeze", ColumnValues(2, 2, 7, number=7), Role.PARAM),
+        ("marble_freeze", ColumnValues(2, 2, 0.7, fractions=True, number=0.7), Role.METRIC),
+        ("marble_flavour", ColumnValues(2, 2, 7, constant=False, number=7), Role.CONTEXT),
+        ("marble_kinds", ColumnValues(2, 2, 7, number=7, attached=True), Role.CONTEXT),
+        ("tool_selection", ColumnValues(2, 2, 0.9, fractions=True, number=0.9), Role.METRIC),
+        ("state", ColumnValues(1, 1, "crashed", numeric=False), Role.CONTEXT),  # a tracker's, no robot's
+        ("marble_flavour", ColumnValues(1, 1, "COMPLETE", numeric=False), Role.CONTEXT),
+        ("marble_flavour", ColumnValues(1, 1, "runs/best.pt", numeric=False), Role.CONTEXT),
+        ("marble_flavour", ColumnValues(2, 2, "2026-03-01", numeric=False), Role.CONTEXT),
+        ("test_from", ColumnValues(2, 2, "2026-03-01", numeric=False), Role.PARAM),
+        ("marble_flavour", ColumnValues(1, 1, "ada@example.org", numeric=False), Role.CONTEXT),
+        ("marble_flavour", ColumnValues(1, 1, "tried this one again", numeric=False), Role.CONTEXT),
+        ("rand_index", ColumnValues(2, 2, 0.7, fractions=True, number=0.7), Role.METRIC),
+        ("date_features", ColumnValues(2, 2, "dow,month", numeric=False), Role.PARAM),
+        ("duration_predictor", ColumnValues(2, 2, "stochastic", numeric=False), Role.PARAM),
+        ("precision", ColumnValues(2, 2, "16-mixed", numeric=False), Role.PARAM),
+        ("beta", ColumnValues(1, 1, 0.9, fractions=True, number=0.9), Role.PARAM),
+        ("beta_to_spx", ColumnValues(1, 1, 0.9, fractions=True, number=0.9,
                                beside=frozenset(["sharpe_oos"])), Role.METRIC),
-        ("beta", Values(1, 1, 0.9, fractions=True, number=0.9, beside=frozenset(["sharpe"])),
+        ("beta", ColumnValues(1, 1, 0.9, fractions=True, number=0.9, beside=frozenset(["sharpe"])),
          Role.METRIC),
     ],
 )  # fmt: skip
-def test_what_values_say(name: str, values: Values, role: Role) -> None:
+def test_what_values_say(name: str, values: ColumnValues, role: Role) -> None:
     assert decide("t", name, values).role is role
 
 
-NUMBER = Values(2, 2, 7, number=7)
-FRACTION = Values(2, 2, 0.7, number=0.7, fractions=True)
+NUMBER = ColumnValues(2, 2, 7, number=7)
+FRACTION = ColumnValues(2, 2, 0.7, number=0.7, fractions=True)
 VARIES = FRACTION._replace(constant=False)
-TEXT = Values(2, 2, "sweet", numeric=False)
+TEXT = ColumnValues(2, 2, "sweet", numeric=False)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ TEXT = Values(2, 2, "sweet", numeric=False)
         ({"marble": VARIES, "marble_pred": VARIES}, Role.OUTPUT),
     ],
 )  # fmt: skip
-def test_what_columns_beside_it_say(order: dict[str, Values], role: Role) -> None:
+def test_what_columns_beside_it_say(order: dict[str, ColumnValues], role: Role) -> None:
     beside = frozenset(order)
     found = of_table("t", {n: v._replace(beside=beside) for n, v in order.items()}, {})
     assert found["marble"].role is role
@@ -177,7 +177,7 @@ def test_what_columns_beside_it_say(order: dict[str, Values], role: Role) -> Non
 
 def test_the_configuration_has_the_first_word() -> None:
     rules = RoleRules({Role.CONTEXT: ("lr", "t.sh*")})
-    values = Values(1, 1, 0.1, fractions=True, number=0.1)
+    values = ColumnValues(1, 1, 0.1, fractions=True, number=0.1)
     assert decide("t", "lr", values, rules).role is Role.CONTEXT
     assert decide("t", "shard", values, rules).role is Role.CONTEXT
     assert decide("u", "shard", values, rules).role is not Role.CONTEXT

@@ -17,7 +17,7 @@ from gitxexp.common.text import counted
 
 if TYPE_CHECKING:
     from gitxexp.repository.repository import Project
-    from gitxexp.workflows.checks.report import CheckRequest, Report
+    from gitxexp.workflows.checks.report import CheckReport, CheckRequest
     from gitxexp.workflows.checks.rule import Fix
 
 _FILE = click.Path(path_type=Path)
@@ -157,7 +157,7 @@ def _project(request: CheckRequest) -> Project | None:
         raise
 
 
-def _report(project: Project | None, request: CheckRequest, *, fix: bool) -> Report:
+def _report(project: Project | None, request: CheckRequest, *, fix: bool) -> CheckReport:
     from gitxexp.workflows.checks.unchanged import known
 
     if project is not None and not fix and (report := known(project, request)):
@@ -171,8 +171,8 @@ def _report(project: Project | None, request: CheckRequest, *, fix: bool) -> Rep
 
 
 def _fixed(
-    project: Project | None, request: CheckRequest, report: Report, *, dry_run: bool, yes: bool
-) -> tuple[Report, tuple[str, ...]]:
+    project: Project | None, request: CheckRequest, report: CheckReport, *, dry_run: bool, yes: bool
+) -> tuple[CheckReport, tuple[str, ...]]:
     """The report after what is corrected, and what that is."""
     from gitxexp.workflows.checks.fixes import apply, fixable
 
@@ -196,7 +196,7 @@ def _is_wanted(one: Fix) -> bool:
     return prompts.confirm(f"{one.summary}?")
 
 
-def _print(report: Report, fixed: tuple[str, ...], *, md: bool, github: bool) -> None:
+def _print(report: CheckReport, fixed: tuple[str, ...], *, md: bool, github: bool) -> None:
     from gitxexp.cli.render import checks
 
     if md:
@@ -207,7 +207,7 @@ def _print(report: Report, fixed: tuple[str, ...], *, md: bool, github: bool) ->
         console.print_json(checks.as_object(report, fixed))
 
 
-def _show(report: Report, *, verbose: bool) -> None:
+def _show(report: CheckReport, *, verbose: bool) -> None:
     from gitxexp.cli.render import checks
 
     console.out(*checks.as_text(report, rows=verbose))
@@ -226,7 +226,7 @@ def _print_workflow(name: str) -> None:
     streams.write(text)
 
 
-def _show_merges(found: Report, base: str) -> None:
+def _show_merges(found: CheckReport, base: str) -> None:
     from gitxexp.cli.render import rows
 
     for item in found.dropped:

@@ -18,10 +18,10 @@ from gitxexp.tables.rules import clashing_numbers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gitxexp.workflows.merge.driver.reports import Report
+    from gitxexp.workflows.merge.driver.reports import ConflictReport
 
 
-class Choice(click.ParamType[tuple[int, OnConflict]]):
+class RowChoice(click.ParamType[tuple[int, OnConflict]]):
     """``3=theirs``"""
 
     name = "n=side"
@@ -55,7 +55,7 @@ def conflicts(ctx: click.Context, nul: bool, as_json: bool) -> None:
         _show(found)
 
 
-def _show(found: Sequence[Report]) -> None:
+def _show(found: Sequence[ConflictReport]) -> None:
     from gitxexp.cli.render import merges
     from gitxexp.workflows.merge.conflicts import numbered
 
@@ -88,7 +88,7 @@ def _show(found: Sequence[Report]) -> None:
     "rows that refer to them follow.",
 )
 @click.option("--renumber", "side", flag_value="both", help="The same as --both.")
-@click.option("--row", "rows", type=Choice(), multiple=True, metavar="N=SIDE",
+@click.option("--row", "rows", type=RowChoice(), multiple=True, metavar="N=SIDE",
               help="Settle conflict N: N=ours or N=theirs (repeatable).")  # fmt: skip
 @shared(no_wait=True, json=True)
 def resolve(

@@ -12,7 +12,7 @@ from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
 
 if TYPE_CHECKING:
-    from gitxexp.workflows.merge.driver.install import Status
+    from gitxexp.workflows.merge.driver.install import DriverStatus
 
 
 @click.group(cls=Group)
@@ -82,7 +82,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
     ctx.exit(0 if found.complete else 1)
 
 
-def _facts(found: Status) -> dict[str, object]:
+def _facts(found: DriverStatus) -> dict[str, object]:
     return {
         "driver": found.driver,
         "textconv": found.textconv,

@@ -13,7 +13,7 @@ from gitxexp.cli.render import console
 from gitxexp.common.errors import NoAnswer, only_one
 
 if TYPE_CHECKING:
-    from gitxexp.cli.shell.install import Check
+    from gitxexp.cli.shell.install import SetupCheck
 
 
 @click.command(cls=Command)
@@ -63,7 +63,7 @@ def _install(*, as_json: bool) -> None:
             console.out(f"{found.topic:<13} {found.text}; {found.fix}")
 
 
-def _facts(checks: list[Check]) -> list[dict[str, Any]]:
+def _facts(checks: list[SetupCheck]) -> list[dict[str, Any]]:
     return [asdict(check) for check in checks]
 
 

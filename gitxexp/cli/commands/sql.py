@@ -16,7 +16,7 @@ from gitxexp.cli.render import console
 from gitxexp.common.errors import UsageError, only_one
 
 if TYPE_CHECKING:
-    from gitxexp.workflows.sql.database import Database
+    from gitxexp.workflows.sql.database import ProjectDatabase
     from gitxexp.workflows.sql.statement import Statement
 
 
@@ -96,12 +96,12 @@ def _script(query: str | None, file: Path | None) -> str | None:
 
 
 def _run(script: str, form: str, parquet: Path | None, *, allow_files: bool) -> None:
-    from gitxexp.workflows.sql.database import Database
+    from gitxexp.workflows.sql.database import ProjectDatabase
 
     project = open_project()
     with (
         progress.line("reading") as show,
-        Database(project, allow_files=allow_files, progress=show) as db,
+        ProjectDatabase(project, allow_files=allow_files, progress=show) as db,
     ):
         statements = db.prepare(script)
         console.notes(dict.fromkeys(db.notes))
@@ -128,7 +128,7 @@ def _form(name: str) -> Callable[[Any], None]:
     }[name]  # fmt: skip
 
 
-def _print(db: Database, statement: Statement, form: str) -> None:
+def _print(db: ProjectDatabase, statement: Statement, form: str) -> None:
     cursor = db.execute(statement) if form == "--arrow" else db.print(statement)
     try:
         with db.reading():
@@ -141,12 +141,12 @@ def _print(db: Database, statement: Statement, form: str) -> None:
 
 def _schema(form: str, query: str | None) -> None:
     from gitxexp.cli.render import sql as render
-    from gitxexp.workflows.sql.database import Database
+    from gitxexp.workflows.sql.database import ProjectDatabase
 
     only_one({"--schema": True, "a query": query is not None},
              "the columns of one: git xexp sql 'DESCRIBE ...'")  # fmt: skip
     only_one({"--schema": True, form: form != "--json" and form})
-    with Database(open_project()) as db:
+    with ProjectDatabase(open_project()) as db:
         entries = db.schema()
     if form:
         console.print_json(render.schema_objects(entries))

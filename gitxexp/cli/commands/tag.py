@@ -141,7 +141,7 @@ def tag(
     """
     from gitxexp.cli.render import tags
     from gitxexp.repository.version import Level
-    from gitxexp.workflows.experiments.collect import Wanted
+    from gitxexp.workflows.experiments.collect import RunChoice
     from gitxexp.workflows.experiments.outputs import LostRows
     from gitxexp.workflows.experiments.plan import TagRequest
 
@@ -154,7 +154,7 @@ def tag(
         version=version,
         level=Level(level) if level else None,
         name=_worktree_name(project) if name == _HERE else name,
-        wanted=Wanted(run=run, best=best, params=dict(params), metrics=dict(metrics)),
+        wanted=RunChoice(run=run, best=best, params=dict(params), metrics=dict(metrics)),
         text=message or "",
         labels=tuple(dict.fromkeys(chain.from_iterable(labels))),
         everything=everything,

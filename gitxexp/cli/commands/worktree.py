@@ -55,7 +55,7 @@ def new(
     """
     from gitxexp.cli.render import worktrees
     from gitxexp.workflows.worktrees.create import (
-        CommitFiles,
+        CommitOutputs,
         WorktreeRequest,
         check,
         make,
@@ -80,7 +80,7 @@ def new(
     ]
     finished = check(project, requests, wait=not no_wait)
     made, lacking = [], None
-    known: dict[str, CommitFiles] = {}
+    known: dict[str, CommitOutputs] = {}
     for request, found in zip(requests, finished, strict=True):
         with progress.line(request.name) as show:
             made.append(found or make(project, request, show, wait=not no_wait, known=known))

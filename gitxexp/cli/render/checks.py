@@ -8,15 +8,15 @@ from typing import Any
 from gitxexp.cli.render import console
 from gitxexp.cli.render.console import Column
 from gitxexp.common.text import counted, visible
-from gitxexp.workflows.checks.report import Report
-from gitxexp.workflows.checks.rule import Finding, Level
+from gitxexp.workflows.checks.report import CheckReport
+from gitxexp.workflows.checks.rule import Finding, Severity
 
-_COLOURS = {Level.ERROR: "red", Level.WARNING: "yellow", Level.NOTE: "dim"}
+_COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 #: Characters of a cell of the rows below a finding.
 _CELL = 60
 
 
-def as_text(report: Report, *, rows: bool) -> list[str]:
+def as_text(report: CheckReport, *, rows: bool) -> list[str]:
     """A line for each finding, the gravest first; with ``rows`` also those behind it, and how to go on."""
     if rows:
         lines = [line for one in report.findings for line in _whole(one)]
@@ -47,7 +47,7 @@ def say(found: Sequence[Finding]) -> None:
 
 
 def _errors(found: Sequence[Finding]) -> frozenset[int]:
-    return frozenset(n for n, one in enumerate(found) if one.level is Level.ERROR)
+    return frozenset(n for n, one in enumerate(found) if one.level is Severity.ERROR)
 
 
 def _whole(one: Finding) -> Iterator[str]:
@@ -70,9 +70,9 @@ def _cells(row: Mapping[str, Any]) -> str:
     )
 
 
-def summary(report: Report) -> str:
+def summary(report: CheckReport) -> str:
     """``2 errors, 1 warning, 0 notes`` and what else is to know, in one line."""
-    counts = [counted(report.count(level), level) for level in Level if report.count(level)]
+    counts = [counted(report.count(level), level) for level in Severity if report.count(level)]
     text = ", ".join(counts) or f"{counted(len(report.rules), 'rule')}, nothing found"
     more = []
     if report.ignored:
@@ -84,7 +84,7 @@ def summary(report: Report) -> str:
     return f"{text} ({', '.join(more)})" if more else text
 
 
-def as_object(report: Report, fixed: Sequence[str] = ()) -> dict[str, Any]:
+def as_object(report: CheckReport, fixed: Sequence[str] = ()) -> dict[str, Any]:
     """Everything, for JSON."""
     return {
         "findings": [_object(one) for one in report.findings],
@@ -121,7 +121,7 @@ def _scalar(value: Any) -> Any:
 # -- for a pull request ----------------------------------------------------------------------------
 
 
-def as_markdown(report: Report) -> str:
+def as_markdown(report: CheckReport) -> str:
     """A comment: the table, and the rows of each finding folded away."""
     lines = [f"### git xexp check: {_escaped(summary(report))}", ""]
     if report.findings:
@@ -178,9 +178,9 @@ def _escaped(text: str) -> str:
     return visible(text).translate(_MARKS)
 
 
-def as_annotations(report: Report) -> list[str]:
+def as_annotations(report: CheckReport) -> list[str]:
     """Workflow commands of GitHub Actions (docs.github.com, "Workflow commands"), a line for each."""
-    kinds = {Level.ERROR: "error", Level.WARNING: "warning", Level.NOTE: "notice"}
+    kinds = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
     lines = []
     for one in report.findings:
         file = f"file={_property(one.path)}," if one.path else ""

@@ -19,7 +19,7 @@ from gitxexp.cli.render.console import (
 )
 from gitxexp.common import streams
 from gitxexp.common.text import counted, show_date
-from gitxexp.repository.registry import Change, Promotion
+from gitxexp.repository.registry import AnnotationChange, Promotion
 from gitxexp.workflows.explore.artifacts import ArtifactPlaces
 from gitxexp.workflows.explore.compare import (
     CodeFileChange,
@@ -181,13 +181,13 @@ def _promotion(promotion: Promotion) -> Cells:
     return at, promotion.slot, promotion.hash_after[4:12], promotion.who, promotion.why
 
 
-def _change_object(change: Change) -> dict[str, Any]:
+def _change_object(change: AnnotationChange) -> dict[str, Any]:
     kinds = {"+": "label added", "-": "label removed", "text": "description"}
     what = kinds.get(change.what, change.what)
     return {"at": change.at, "who": change.who, "what": what, "value": change.value}
 
 
-def _noted(change: Change) -> Cells:
+def _noted(change: AnnotationChange) -> Cells:
     what = change.value if change.what == "text" else f"{change.what}{change.value}"
     return f"{change.at[:19].replace('T', ' ')}Z", change.who, one_line(what)
 

@@ -12,7 +12,7 @@ from typing import Any
 from gitxexp.cli.render import console
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.text import show_date, visible
-from gitxexp.workflows.explore.plot import Axis, Plot, Point
+from gitxexp.workflows.explore.plot import Plot, PlotAxis, PlotPoint
 
 #: Colours of series, told apart by most eyes; then they begin again.
 STYLES = ("cyan", "yellow", "magenta", "green", "red", "blue")
@@ -75,17 +75,17 @@ def as_object(plot: Plot) -> dict[str, Any]:
     }
 
 
-def _axis_object(axis: Axis) -> dict[str, Any]:
+def _axis_object(axis: PlotAxis) -> dict[str, Any]:
     return {"name": axis.name, "kind": axis.kind, "log": axis.log}
 
 
-def _point(plot: Plot, point: Point) -> dict[str, Any]:
+def _point(plot: Plot, point: PlotPoint) -> dict[str, Any]:
     ends = dict(pairwise(plot.edges))
     end = value_at(plot.x, ends[point.x]) if plot.edges else None
     return {"x": value_at(plot.x, point.x), "x2": end, "y": point.y, "name": point.name}
 
 
-def value_at(axis: Axis, place: float) -> Any:
+def value_at(axis: PlotAxis, place: float) -> Any:
     """What stands at a place of an axis: a number, a date as text, a category."""
     if axis.kind == "category":
         return axis.categories[int(place)]
@@ -99,12 +99,12 @@ def value_at(axis: Axis, place: float) -> Any:
 class Scale:
     """An axis from ``low`` to ``high``; both are logarithms on a logarithmic one."""
 
-    axis: Axis
+    axis: PlotAxis
     low: float
     high: float
 
     @classmethod
-    def of(cls, axis: Axis, values: Iterable[float]) -> Scale:
+    def of(cls, axis: PlotAxis, values: Iterable[float]) -> Scale:
         """The scale that the values just fit on; a lone value is in the middle."""
         if axis.kind == "category":
             return cls(axis, -0.5, len(axis.categories) - 0.5)
@@ -364,8 +364,8 @@ def _bars(
 
 
 def thin(
-    points: Sequence[Point], place: Callable[[float], float], most: int, *, lines: bool
-) -> Sequence[Point]:
+    points: Sequence[PlotPoint], place: Callable[[float], float], most: int, *, lines: bool
+) -> Sequence[PlotPoint]:
     """So many points as can be told apart, where ``place`` is from 0 to 1: a line keeps the first,
     lowest, highest and last of each of ``most`` places; of points one stays in each of ``most`` times
     ``most``."""
@@ -378,7 +378,7 @@ def thin(
             (int(place(p.x) * most), int((p.y / across - low / across) * most)): p for p in points
         }
         return list(seen.values())
-    kept: dict[int, list[Point]] = {}
+    kept: dict[int, list[PlotPoint]] = {}
     for point in points:
         four = kept.setdefault(int(place(point.x) * most), [point] * 4)
         if point.y < four[1].y:

@@ -14,7 +14,7 @@ from gitxexp.cli.render.page.data import in_script
 from gitxexp.cli.render.plot import thin, value_at, x_scale, y_scale
 from gitxexp.common.errors import UsageError
 from gitxexp.common.text import html_text, visible
-from gitxexp.workflows.explore.plot import Axis, Plot
+from gitxexp.workflows.explore.plot import Plot, PlotAxis
 
 #: What a file may be, by the end of its name.
 KINDS = (".svg", ".png", ".html")
@@ -134,14 +134,14 @@ def _values(plot: Plot) -> list[dict[str, Any]]:
     return found
 
 
-def _place(axis: Axis, place: float) -> Any:
+def _place(axis: PlotAxis, place: float) -> Any:
     """Vega-Lite takes times as milliseconds."""
     if axis.kind == "time":
         return place * 1000
     return visible(str(value_at(axis, place))) if axis.kind == "category" else place
 
 
-def _axis(axis: Axis) -> dict[str, Any]:
+def _axis(axis: PlotAxis) -> dict[str, Any]:
     name = visible(axis.name)
     if axis.kind == "category":
         names = [visible(text) for text in axis.categories]

@@ -10,7 +10,7 @@ from gitxexp.cli.render import console
 from gitxexp.cli.render.console import Column, rounded, size
 from gitxexp.common.text import counted
 from gitxexp.workflows.models.cache import FreedCache
-from gitxexp.workflows.models.prune import Decision, Pruned, PrunePlan
+from gitxexp.workflows.models.prune import Pruned, PruneDecision, PrunePlan
 from gitxexp.workflows.worktrees.finished import FinishedCheck
 
 
@@ -73,13 +73,13 @@ def table(plan: PrunePlan) -> list[str]:
     )
 
 
-def _measured(decision: Decision, metrics: Mapping[str, str | None]) -> str:
+def _measured(decision: PruneDecision, metrics: Mapping[str, str | None]) -> str:
     if decision.value is None:
         return "-"
     return f"{metrics.get(decision.model.slot)}={rounded(decision.value)}"
 
 
-def _action(decision: Decision) -> str:
+def _action(decision: PruneDecision) -> str:
     if decision.deletable:
         return "remove"
     return "keep (only copy)" if decision.excess else "keep"
@@ -96,7 +96,7 @@ def plan_object(plan: PrunePlan) -> dict[str, Any]:
     }
 
 
-def _object(decision: Decision) -> dict[str, Any]:
+def _object(decision: PruneDecision) -> dict[str, Any]:
     return {
         "slot": decision.model.slot,
         "path": decision.model.path,

@@ -12,7 +12,7 @@ from gitxexp.common import streams
 from gitxexp.common.errors import XexpError
 from gitxexp.common.text import counted
 from gitxexp.workflows.runs.record import RunRecord
-from gitxexp.workflows.runs.run import Prepared, Run
+from gitxexp.workflows.runs.run import CompletedRun, Prepared
 
 #: Lines of the log that are shown of a run that failed.
 _TAIL = 10
@@ -31,7 +31,7 @@ def begin(prepared: Prepared) -> None:
     console.remark(f"run {prepared.context.run}: {command}  [{told}]")
 
 
-def show(done: Run, *, as_json: bool) -> int:
+def show(done: CompletedRun, *, as_json: bool) -> int:
     """Print how it ended; the exit code. Raises what refused the tag."""
     record, tagged = done.record, done.tagged
     console.notes(done.notes)
@@ -64,7 +64,7 @@ def _refused(record: RunRecord, problem: XexpError) -> XexpError:
     return XexpError(lines, hint + later, problem.exit_code)
 
 
-def _failed(done: Run) -> None:
+def _failed(done: CompletedRun) -> None:
     """The end of the log where it was not just shown, and what became of the run."""
     if console.quiet():
         console.say(*tail(done.log))

@@ -16,7 +16,7 @@ from gitxexp.workflows.worktrees.create import CreatedWorktree
 from gitxexp.workflows.worktrees.overview import WorktreeStatus
 from gitxexp.workflows.worktrees.records import Worktree
 from gitxexp.workflows.worktrees.remove import Removed
-from gitxexp.workflows.worktrees.safety import Check
+from gitxexp.workflows.worktrees.safety import SafetyCheck
 
 
 def print_made(made: Sequence[CreatedWorktree]) -> None:
@@ -91,7 +91,7 @@ def _made(made: CreatedWorktree) -> dict[str, Any]:
     }
 
 
-def removal(tree: Worktree, checks: Sequence[Check], done: Removed | None) -> dict[str, Any]:
+def removal(tree: Worktree, checks: Sequence[SafetyCheck], done: Removed | None) -> dict[str, Any]:
     """``worktree remove --json``; ``done`` is None where the checklist said no."""
     return {
         "name": tree.name,
@@ -108,7 +108,7 @@ def tree_object(tree: Worktree) -> dict[str, Any]:
     return {"name": tree.name, "path": str(tree.path)}
 
 
-def show_checks(checks: Sequence[Check]) -> None:
+def show_checks(checks: Sequence[SafetyCheck]) -> None:
     """The checklist, red lines marked."""
     width = max((len(check.name) for check in checks), default=0) + 1
     for check in checks:

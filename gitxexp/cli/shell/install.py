@@ -255,7 +255,7 @@ BASH_LINE = 'eval "$(git xexp completion bash)"'
 
 
 @dataclass(frozen=True)
-class Check:
+class SetupCheck:
     """Whether one topic works; ``fix`` is the next step where it does not."""
 
     topic: str
@@ -269,13 +269,13 @@ def zsh_line() -> str:
     return f"fpath=({typed(data_home() / 'zsh/site-functions')} $fpath)"
 
 
-def check() -> list[Check]:
+def check() -> list[SetupCheck]:
     """What works, and what to do about the rest. Nothing is changed."""
     found = [_check_man()]
     every = links()
     for shell in ("bash", "zsh", "fish"):
         if shutil.which(shell) is None:
-            found.append(Check(shell, True, "not installed"))
+            found.append(SetupCheck(shell, True, "not installed"))
             continue
         broken = [link for link in every if link.topic == shell and not link.works]
         if broken:
@@ -284,34 +284,34 @@ def check() -> list[Check]:
             fix = f"add to ~/.bashrc: {BASH_LINE}"
             there = any(loader.is_file() for loader in BASH_LOADERS)
             text = "bash-completion is not " + ("loaded by ~/.bashrc" if there else "installed")
-            found.append(Check(shell, False, text, fix))
+            found.append(SetupCheck(shell, False, text, fix))
         elif shell == "zsh" and not _zsh_looks():
             text = f"{tilde(data_home() / 'zsh/site-functions')} is not in fpath"
             file = tilde(_zdot() / ".zshrc")
             line = zsh_line() if _zsh_completes() else f"{zsh_line()}; {_COMPINIT}"
-            found.append(Check(shell, False, text, f"add to {file}: {line}"))
+            found.append(SetupCheck(shell, False, text, f"add to {file}: {line}"))
         elif shell == "zsh" and not _zsh_completes():
             file = tilde(_zdot() / ".zshrc")
             text = f"{file} does not start completion (compinit)"
-            found.append(Check(shell, False, text, f"add to the end of {file}: {_COMPINIT}"))
+            found.append(SetupCheck(shell, False, text, f"add to the end of {file}: {_COMPINIT}"))
         else:
-            found.append(Check(shell, True, "completion is in place"))
+            found.append(SetupCheck(shell, True, "completion is in place"))
     return found
 
 
-def _broken(topic: str, link: Link) -> Check:
+def _broken(topic: str, link: Link) -> SetupCheck:
     if link.target.exists():
         text, fix = (
             f"{tilde(link.target)} was not made by setup",
             "move it away, then: git xexp setup",
         )
-        return Check(topic, False, text, fix)
-    return Check(topic, False, "no completion", "git xexp setup")
+        return SetupCheck(topic, False, text, fix)
+    return SetupCheck(topic, False, "no completion", "git xexp setup")
 
 
-def _check_man() -> Check:
+def _check_man() -> SetupCheck:
     if shutil.which("man") is None:
-        return Check("manual pages", True, "man is not installed; --help prints the usage")
+        return SetupCheck("manual pages", True, "man is not installed; --help prints the usage")
     done = subprocess.run(
         ["man", "-w", "git-xexp"],
         capture_output=True,
@@ -320,11 +320,11 @@ def _check_man() -> Check:
         stdin=subprocess.DEVNULL,
     )
     if done.returncode == 0:
-        return Check("manual pages", True, done.stdout.strip())
+        return SetupCheck("manual pages", True, done.stdout.strip())
     placed = all(link.works for link in links() if link.topic == "manual pages")
     rest = "$MANPATH" if os.environ.get("MANPATH") else ""  # an empty part is man's own path
     fix = f'export MANPATH="{man_home()}:{rest}"' if placed else "git xexp setup"
-    return Check("manual pages", False, "man does not find git-xexp", fix)
+    return SetupCheck("manual pages", False, "man does not find git-xexp", fix)
 
 
 def _zsh_looks() -> bool:

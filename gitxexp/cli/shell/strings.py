@@ -28,40 +28,40 @@ _SQL = re.compile(
 _WORDS = re.compile(r"[A-Za-z]{2,}[^A-Za-z]* [^A-Za-z]*[a-z]{2,}")
 
 
-class Text(NamedTuple):
+class LocatedText(NamedTuple):
     """A text and where it is: a command, a page, or a file and its line."""
 
     where: str
     text: str
 
 
-def strings(root: click.Command) -> Iterator[Text]:
+def strings(root: click.Command) -> Iterator[LocatedText]:
     """All of them: help, manual, messages."""
     helps = list(help_texts(root))
     yield from helps
     shown = {help.text for help in helps}
     for page in sorted((PACKAGE / "cli/shell/prose").glob("*.md")):
         for block in re.split(r"\n\s*\n", page.read_text("utf-8")):
-            yield Text(f"{page.stem}(manual)", " ".join(block.split()))
+            yield LocatedText(f"{page.stem}(manual)", " ".join(block.split()))
     for file in sorted({*PACKAGE.rglob("*.py")} - {_NAMES}):
         where = file.relative_to(PACKAGE).as_posix()
         for line, text in literals(file.read_text("utf-8")):
             if text not in shown:
-                yield Text(f"{where}:{line}", text)
+                yield LocatedText(f"{where}:{line}", text)
 
 
-def help_texts(root: click.Command) -> Iterator[Text]:
+def help_texts(root: click.Command) -> Iterator[LocatedText]:
     """The help of every command and option, each option's once."""
     seen = set()
     for path, command in completion_spec.commands(root):
         name = f"git xexp {path}".strip()
         if command.help:
-            yield Text(f"{name} -h", " ".join(inspect.cleandoc(command.help).split()))
+            yield LocatedText(f"{name} -h", " ".join(inspect.cleandoc(command.help).split()))
         for option in completion_spec.options(command):
             known = (option.opts[-1], option.help)
             if option.help and known not in seen:
                 seen.add(known)
-                yield Text(f"{name} {option.opts[-1]}", option.help)
+                yield LocatedText(f"{name} {option.opts[-1]}", option.help)
 
 
 def literals(source: str) -> Iterator[tuple[int, str]]:

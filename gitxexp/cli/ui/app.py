@@ -30,7 +30,7 @@ from gitxexp.cli.ui import commands
 from gitxexp.cli.ui.dialogs import Ask, Dialog, Help
 from gitxexp.cli.ui.keys import KEYS
 from gitxexp.cli.ui.listing import Arranged, Listing, name_of
-from gitxexp.cli.ui.table import Lines, Table
+from gitxexp.cli.ui.table import Lines, RowsTable
 from gitxexp.cli.ui.threads import beside
 from gitxexp.common.errors import XexpError
 from gitxexp.common.garbage import no_collection
@@ -107,7 +107,7 @@ class Browser(App[None]):
             select_on_focus=False,
         )  # fmt: skip
         with Container(id="body"):
-            yield Table(id="table")
+            yield RowsTable(id="table")
             with Container(id="part"):
                 yield Static(id="title", markup=False)
                 yield Lines(id="lines")
@@ -119,9 +119,9 @@ class Browser(App[None]):
         return self.screen_stack[0]
 
     @property
-    def table(self) -> Table:
+    def table(self) -> RowsTable:
         """The table."""
-        return self.base.query_one("#table", Table)
+        return self.base.query_one("#table", RowsTable)
 
     @property
     def lines(self) -> Lines:
@@ -256,7 +256,7 @@ class Browser(App[None]):
             none = f"there are no {kind}s yet"
             table.empty = f"none of {len(self.listing.rows)} match" if self.listing.rows else none
         # what a command printed stays until the cursor moves
-        with self.prevent(Table.Moved) if self.pane == "output" else nullcontext():
+        with self.prevent(RowsTable.Moved) if self.pane == "output" else nullcontext():
             table.show(data)
         self._head()
 
@@ -289,7 +289,7 @@ class Browser(App[None]):
         """A second click."""
         self.action_details()
 
-    def on_table_sorted(self, event: Table.Sorted) -> None:
+    def on_table_sorted(self, event: RowsTable.Sorted) -> None:
         """A click on a title sorts, the second one the other way."""
         self._sort(event.name)
 

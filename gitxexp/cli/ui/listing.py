@@ -16,7 +16,7 @@ from gitxexp.common.values import is_number
 from gitxexp.repository.tag_message import show
 from gitxexp.trackers import column_names
 from gitxexp.workflows.explore import query, rows
-from gitxexp.workflows.explore.query import ListColumn, Query
+from gitxexp.workflows.explore.query import ListColumn, ListQuery
 from gitxexp.workflows.explore.rows import ColumnName, ColumnNames, Row
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _WIDEST, _NARROWEST = 32, 3
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column of the table: numbers stand to the right."""
 
     name: ColumnName
@@ -52,7 +52,7 @@ class Arranged:
     value of each column, ``named`` every row that there is, by its name."""
 
     rows: Sequence[Row]
-    columns: Sequence[Column]
+    columns: Sequence[TableColumn]
     best: Sequence[frozenset[int]]
     named: Mapping[str, Row]
 
@@ -138,20 +138,20 @@ class Listing:
         return ColumnNames(self.rows)
 
     @cached_property
-    def _columns(self) -> list[Column]:
+    def _columns(self) -> list[TableColumn]:
         """Those of ``explore list``: they stay as they are while rows are filtered."""
-        wanted = Query(runs=self.runs)
+        wanted = ListQuery(runs=self.runs)
         chosen = query.choose_columns(self.rows, self._names, wanted, (), self.project.config)
         return [self._column(name) for name in chosen]
 
-    def _column(self, name: ColumnName) -> Column:
+    def _column(self, name: ColumnName) -> TableColumn:
         sample = self.rows[:: max(1, len(self.rows) // _SAMPLE)]
         longest = max((width(_cell(name, row)) for row in sample), default=0)
         title = width(name.name.rpartition(".")[2]) + 1  # and the sign of the order
         right = name.kind == "metric" or (
             name.kind == "param" and all(v is None or is_number(v) for v in map(name.value, sample))
         )
-        return Column(name, max(_NARROWEST, title, min(_WIDEST, longest)), right)
+        return TableColumn(name, max(_NARROWEST, title, min(_WIDEST, longest)), right)
 
     @cached_property
     def _texts(self) -> dict[int, str]:

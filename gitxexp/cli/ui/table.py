@@ -16,7 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from gitxexp.cli.render.console import clip, width
-from gitxexp.cli.ui.listing import Arranged, Column, name_of
+from gitxexp.cli.ui.listing import Arranged, TableColumn, name_of
 from gitxexp.common import streams
 from gitxexp.workflows.explore.rows import Row
 
@@ -55,7 +55,7 @@ class Lines(ScrollView, can_focus=True):
         return strip.apply_style(self.rich_style)
 
 
-class Table(ScrollView, can_focus=True):
+class RowsTable(ScrollView, can_focus=True):
     """Rows of experiments or runs, a cursor, and marks."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -224,6 +224,6 @@ class Table(ScrollView, can_focus=True):
             yield Segment(text, _BEST if at in best else None)
 
 
-def _padded(text: str, column: Column) -> str:
+def _padded(text: str, column: TableColumn) -> str:
     space = " " * (column.width - width(text))
     return f"{space}{text}  " if column.right else f"{text}{space}  "

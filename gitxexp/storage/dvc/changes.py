@@ -31,7 +31,7 @@ from gitxexp.storage.objects import (
 _IGNORED = {".git", ".hg", ".dvc"}
 
 
-class Kind(StrEnum):
+class ChangeKind(StrEnum):
     """How an output differs from its pointer."""
 
     MODIFIED = "modified"
@@ -39,14 +39,14 @@ class Kind(StrEnum):
     NEW = "new"  #: present, but its pointer has no hash yet
 
 
-class Change(NamedTuple):
+class OutputChange(NamedTuple):
     """One output that differs from its pointer.
 
     ``actual`` is the current hash, None if the output is missing or rows are still in a ``-wal``.
     """
 
     output: Output
-    kind: Kind
+    kind: ChangeKind
     actual: str | None = None
 
 
@@ -55,12 +55,12 @@ def changed(
 ) -> list[Output]:
     """Return the outputs whose data exists and differs from the pointer (what ``add`` would add)."""
     changes = status(top, outputs, cache, progress)
-    return [change.output for change in changes if change.kind is not Kind.MISSING]
+    return [change.output for change in changes if change.kind is not ChangeKind.MISSING]
 
 
 def status(
     top: Path, outputs: Iterable[Output], cache: Path, progress: Progress | None = None
-) -> list[Change]:
+) -> list[OutputChange]:
     """Return every output that differs from its pointer, in the order given.
 
     ``cache`` is the SQLite file of the stat cache. A file is read only if its stat is new;
@@ -146,20 +146,24 @@ class Checker:
         self.read = 0
         self.total = 0
 
-    def change(self, out: Output) -> Change | None:
+    def change(self, out: Output) -> OutputChange | None:
         """Return how one output differs, or None."""
         path = work_file(self.top, out.path)
         if not path.exists():
-            return Change(out, Kind.MISSING)
+            return OutputChange(out, ChangeKind.MISSING)
         if path.is_dir():
             actual = self.directory(path, out)
         elif rows_wait(path):
-            return Change(out, Kind.MODIFIED)
+            return OutputChange(out, ChangeKind.MODIFIED)
         else:
             actual = self.file(str(path), path.stat(), out.legacy)
         if out.hash is None and not out.files:
-            return Change(out, Kind.NEW, f"md5:{actual}")
-        return None if actual == _expected(out) else Change(out, Kind.MODIFIED, f"md5:{actual}")
+            return OutputChange(out, ChangeKind.NEW, f"md5:{actual}")
+        return (
+            None
+            if actual == _expected(out)
+            else OutputChange(out, ChangeKind.MODIFIED, f"md5:{actual}")
+        )
 
     def file(self, path: str, info: os.stat_result, legacy: bool) -> str:
         """The md5 of one file."""
@@ -302,8 +306,8 @@ def standing(top: Path, outputs: Iterable[Output], cache: Path, git: Git) -> Sta
     stored = {out.root: cache_dirs(top / out.root) for out in (c.output for c in found)}
     places: dict[str, list[str]] = {"changed": [], "stale": [], "missing": []}
     for output, kind, actual in found:
-        is_old = kind is not Kind.MISSING and is_stale(git, top, output._replace(hash=actual))
-        word = "missing" if kind is Kind.MISSING else "stale" if is_old else "changed"
+        is_old = kind is not ChangeKind.MISSING and is_stale(git, top, output._replace(hash=actual))
+        word = "missing" if kind is ChangeKind.MISSING else "stale" if is_old else "changed"
         places[word].append(output.path)
     changed, stale, missing = (tuple(paths) for paths in places.values())
     away = [c.output for c in found if c.output.path not in places["changed"]]
@@ -342,15 +346,15 @@ class _Glance(Checker):
         super().__init__(top, stats, None)
         self.left, self.files = BUDGET, FILES
 
-    def at(self, out: Output) -> Change | None:
+    def at(self, out: Output) -> OutputChange | None:
         """Return how one output differs, or None, also if finding out would take long."""
         path = work_file(self.top, out.path)
         try:
             info = path.stat()
         except OSError:
-            return Change(out, Kind.MISSING)
+            return OutputChange(out, ChangeKind.MISSING)
         if out.hash is None and not out.files:
-            return Change(out, Kind.NEW)
+            return OutputChange(out, ChangeKind.NEW)
         if path.is_dir():
             self.files -= out.nfiles or 0
             if self.files < 0:
@@ -358,7 +362,7 @@ class _Glance(Checker):
         known, size = self._known(path, info, out)
         if known is None and size > self.left:
             differs = out.size is not None and out.size != size
-            return Change(out, Kind.MODIFIED) if differs else None
+            return OutputChange(out, ChangeKind.MODIFIED) if differs else None
         if known is None:
             self.left -= size
         return self.change(out)

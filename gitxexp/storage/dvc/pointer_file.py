@@ -32,7 +32,7 @@ class File(NamedTuple):
     size: int | None = None
 
 
-class Source(NamedTuple):
+class ImportSource(NamedTuple):
     """Where an import comes from: ``repo`` (url) at ``rev``, or a plain url if repo is None."""
 
     url: str
@@ -57,7 +57,7 @@ class Output(NamedTuple):
     push: bool = True  #: False for ``push: false``
     root: str = ""  #: the DVC project's folder, "" for the top (a subrepo has its own)
     wdir: str = ""  #: the folder that the pointer's paths are relative to
-    source: Source | None = None  #: for imports
+    source: ImportSource | None = None  #: for imports
     versioned: bool = False  #: cloud-versioned: the remote keeps it by path, not by hash
     unsent: bool = False  #: cloud-versioned, and the pointer has no version for some files
     files: tuple[File, ...] = ()  #: the manifest, if it is stored in the pointer itself
@@ -125,7 +125,7 @@ def is_definition(path: str) -> bool:
     return is_data_pointer(path) or posixpath.basename(path) == "dvc.yaml"
 
 
-class Parser:
+class PointerParser:
     """Convert pointer texts to outputs.
 
     ``strict``: a broken pointer is an error; else it is skipped, with a note if its content was
@@ -200,7 +200,7 @@ class Parser:
         pointer: str,
         stage: str | None,
         wdir: str,
-        source: Source | None,
+        source: ImportSource | None,
     ) -> Output | None:
         """Parse one entry of ``outs``; None if it is outside the repository. Raises Refused."""
         cached = flags.get("cache", True) is not False
@@ -298,7 +298,7 @@ def _number(value: Any, files: tuple[File, ...] = ()) -> int | None:
     return sum(file.size or 0 for file in files) if files else None
 
 
-def _source(deps: Any) -> Source | None:
+def _source(deps: Any) -> ImportSource | None:
     """A ``.dvc`` file has dependencies only when it is an import."""
     first = deps[0] if isinstance(deps, list) and deps and isinstance(deps[0], dict) else None
     if first is None:
@@ -306,8 +306,8 @@ def _source(deps: Any) -> Source | None:
     repo, path = first.get("repo"), str(first.get("path", ""))
     if isinstance(repo, dict):
         rev = repo.get("rev_lock") or repo.get("rev")
-        return Source(str(repo.get("url")), path, True, str(rev) if rev else None)
+        return ImportSource(str(repo.get("url")), path, True, str(rev) if rev else None)
     for kind in ("md5", "etag", "checksum"):
         if isinstance(first.get(kind), str):
-            return Source(path, path, False, hash=f"{kind}:{one_line(first[kind])}")
-    return Source(path, path, False)
+            return ImportSource(path, path, False, hash=f"{kind}:{one_line(first[kind])}")
+    return ImportSource(path, path, False)

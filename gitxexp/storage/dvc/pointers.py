@@ -11,9 +11,9 @@ from gitxexp.storage import paths
 from gitxexp.storage.dvc.pipeline import Reader
 from gitxexp.storage.dvc.pointer_file import (
     File,
+    ImportSource,
     Output,
-    Parser,
-    Source,
+    PointerParser,
     contents,
     is_data_pointer,
     is_definition,
@@ -23,8 +23,8 @@ from gitxexp.storage.paths import Refused, shown
 
 __all__ = [
     "File",
+    "ImportSource",
     "Output",
-    "Source",
     "check_pointers",
     "conflicted_at",
     "contents",
@@ -72,7 +72,7 @@ def outputs_at(git: Git, rev: str) -> list[Output]:
         return {name: blob[2] for name, blob in pairs if blob and blob[1] == "blob"}
 
     wanted = [path for path in listing if is_definition(path)]
-    return Parser(read, lambda folder: _nearest(folder, roots), strict=False).parse(wanted)
+    return PointerParser(read, lambda folder: _nearest(folder, roots), strict=False).parse(wanted)
 
 
 def conflicted_at(git: Git, rev: str) -> list[str]:
@@ -97,7 +97,7 @@ def output_named(git: Git, rev: str, path: str) -> Output | None:
     blobs = dict(zip(names, git.cat(f"{rev}:{name}" for name in names), strict=True))
     roots = {name[: -len(".dvc/config")].rstrip("/") for name in configs if blobs[name]}
     found = {name: blob[2] for name, blob in blobs.items() if blob and name.endswith(".dvc")}
-    parser = Parser(lambda _: found, lambda folder: _nearest(folder, roots), strict=False)
+    parser = PointerParser(lambda _: found, lambda folder: _nearest(folder, roots), strict=False)
     outputs = [
         out for out in parser.parse(()) if path == out.path or path.startswith(out.path + "/")
     ]
@@ -144,7 +144,7 @@ def outputs_by(top: Path, definitions: Iterable[str], *, left_out: bool = False)
                 return place
         return ""
 
-    return Parser(read, root, strict=True).parse(definitions)
+    return PointerParser(read, root, strict=True).parse(definitions)
 
 
 def _left_out(top: Path, names: Collection[str]) -> dict[str, bytes]:
@@ -169,7 +169,7 @@ def check_pointers(top: Path, outputs: Iterable[Output]) -> None:
         if pointer.endswith("dvc.lock"):
             with suppress(FileNotFoundError):
                 texts[pipeline] = paths.read(top, pipeline)
-        parser = Parser(_reader(texts), lambda folder: "", strict=True, whole=True)
+        parser = PointerParser(_reader(texts), lambda folder: "", strict=True, whole=True)
         for out in parser.parse([pointer]):
             paths.resolved(top, posixpath.dirname(out.path))
             _refuse_local_import(out)

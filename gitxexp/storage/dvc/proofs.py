@@ -32,7 +32,7 @@ _AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RemotePlace:
     """One layout of objects on one remote of a DVC project."""
 
     root: str  #: the project's folder, relative to the top
@@ -48,16 +48,16 @@ class Place:
 
 
 #: Stands for the artifacts of an experiment, identified by its tag object.
-TAGS = Place("", "", "tags")
+TAGS = RemotePlace("", "", "tags")
 
 
-def place_of(top: Path, output: Output) -> Place | None:
+def place_of(top: Path, output: Output) -> RemotePlace | None:
     """Return the remote that an output belongs on, as named in proofs; None if there is none."""
     name = remote_name(top / output.root, pointer=output.remote)
     url = remote_url(top / output.root, name) if name else None
     if name is None or url is None:
         return None
-    return Place(output.root, name, url, output.legacy)
+    return RemotePlace(output.root, name, url, output.legacy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Proof:
     output: str
 
 
-def keep(file: Path, place: Place, proved: Iterable[Proof], lacking: Iterable[str]) -> None:
+def keep(file: Path, place: RemotePlace, proved: Iterable[Proof], lacking: Iterable[str]) -> None:
     """Record what a remote was just verified to have, and of what it had before that it lacks it.
 
     Best effort: the answer is valid even if recording fails.
@@ -89,7 +89,7 @@ def keep(file: Path, place: Place, proved: Iterable[Proof], lacking: Iterable[st
             db.executemany("UPDATE proved SET at = ? WHERE place = ? AND oid = ? AND at > 0", gone)
 
 
-def times(file: Path, place: Place, oids: Iterable[str]) -> dict[str, float]:
+def times(file: Path, place: RemotePlace, oids: Iterable[str]) -> dict[str, float]:
     """Return when each of these objects was last verified; those that never were, or have vanished since,
     are left out."""
     found: dict[str, float] = {}
@@ -107,7 +107,7 @@ def vanished(file: Path) -> set[str]:
     return {oid for (oid,) in _rows(file, "SELECT DISTINCT output FROM proved WHERE at < 0")}
 
 
-def everything(file: Path, place: Place) -> list[Proof]:
+def everything(file: Path, place: RemotePlace) -> list[Proof]:
     """Return all objects that the remote was verified to have, also those that have vanished."""
     sql = "SELECT oid, path, output FROM proved WHERE place = ?"
     return [Proof(*row) for row in _rows(file, sql, place.key)]

@@ -563,7 +563,7 @@ def _write_down(memory: Path, top: Path, name: str, answers: Sequence[Answer]) -
         proofs.keep(memory, place, proved, lacking)
 
 
-def present(top: Path, place: proofs.Place, oids: Sequence[str]) -> set[str]:
+def present(top: Path, place: proofs.RemotePlace, oids: Sequence[str]) -> set[str]:
     """Return those objects that a remote has. Raises XexpError if it cannot be reached."""
     root, name = top / place.root, place.remote
     folder = local_remote_dir(root, name)

@@ -25,7 +25,7 @@ from gitxexp.common.garbage import no_collection
 from gitxexp.common.sql import literal, quote
 from gitxexp.tables.duckdb import scan, source
 from gitxexp.tables.duckdb.core import core_with_arrow
-from gitxexp.tables.duckdb.scan import Part, Written
+from gitxexp.tables.duckdb.scan import TablePart, Written
 
 #: Batches of a row group: DuckDB takes a third less time to write eight at once than one by one.
 GROUP = 8
@@ -62,7 +62,7 @@ def folders() -> list[str]:
 
 
 @no_collection()
-def write(path: Path, part: Part, out: Path) -> Written | None:
+def write(path: Path, part: TablePart, out: Path) -> Written | None:
     """Like :func:`gitxexp.tables.duckdb.scan.write`, for a part of one range of rowids; None if that
     function has to be called instead.
 
@@ -112,7 +112,7 @@ class _Query:
     seen: Mapping[str, str]  #: of each column that has a value
 
 
-def _query(path: Path, part: Part) -> _Query | None:
+def _query(path: Path, part: TablePart) -> _Query | None:
     """The query for ``part``; None for what is not surely read. The file is closed again."""
     con, held = source.connect(path)
     with closing(con):

@@ -18,17 +18,17 @@ from gitxexp.common.files import Kind, kind_by_name, kind_of
 from gitxexp.common.text import counted as say_counted
 from gitxexp.tables.duckdb.align import Aligned, Matched, Side, align, match_tables
 from gitxexp.tables.duckdb.parquet import check_durations
-from gitxexp.tables.duckdb.rows import Outcome, count, counted, listed
-from gitxexp.tables.duckdb.session import Refused, Session, Source, Table, stamp
+from gitxexp.tables.duckdb.rows import TableOutcome, count, counted, listed
+from gitxexp.tables.duckdb.session import DuckdbRefused, Session, Source, Table, stamp
 from gitxexp.tables.duckdb.source import damaged, open_duckdb, open_source
 from gitxexp.tables.duckdb.three_way import differing, restored, three_way
 from gitxexp.tables.duckdb.two_way import key_of, merge_table, rebase_table
-from gitxexp.tables.duckdb.write import Job, accept, beside, publish, write, writing
+from gitxexp.tables.duckdb.write import DecidedMerge, accept, beside, publish, write, writing
 from gitxexp.tables.plan import Conflict, MergeOptions, MergeReport, Mode, OnConflict, Progress
 from gitxexp.tables.rules import check_declared_key, dropped_with, settled_whole
 
 #: Decides one table: the outcome of its inputs, or None if the table is dropped.
-Decide = Callable[[Session, Matched, Kind, MergeOptions], Outcome | None]
+Decide = Callable[[Session, Matched, Kind, MergeOptions], TableOutcome | None]
 
 
 def merge_files(
@@ -86,7 +86,7 @@ def run(
         check_durations(session, [*([ours] if ours else []), *others])
         tables = match_tables(ours, others, out, kind, options)
         _check_key(tables, options)
-        outcomes: list[Outcome] = []
+        outcomes: list[TableOutcome] = []
         for done, table in enumerate(tables):
             tell(done, len(tables), "tables")
             outcomes += [o for o in [decide(session, table, kind, options)] if o]
@@ -94,7 +94,7 @@ def run(
             raise XexpError("there is no table to merge", "check the files and --table")
         _check_references(tables, outcomes)
         was = next((source for source in others if source.path == base), None)
-        job = Job(session, kind, ours, others, tuple(outcomes), options, was)
+        job = DecidedMerge(session, kind, ours, others, tuple(outcomes), options, was)
         report = job.report()
         if report.conflicts:
             return report
@@ -119,7 +119,7 @@ _REFERENCE = re.compile(
 )
 
 
-def _check_references(tables: Sequence[Matched], outcomes: Sequence[Outcome]) -> None:
+def _check_references(tables: Sequence[Matched], outcomes: Sequence[TableOutcome]) -> None:
     """Refuse new numbers for rows to which others refer: those would refer to the target's."""
     moved = {o.table.name.lower(): o for o in outcomes if o.renumbered}
     for table in tables if moved else ():
@@ -139,7 +139,7 @@ def _naming_damaged(session: Session, inputs: Sequence[Source]) -> Iterator[None
     """Name the file if a statement over several fails because one cannot be read."""
     try:
         yield
-    except Refused as error:
+    except DuckdbRefused as error:
         bad = next((source for source in inputs if damaged(session, source)), None)
         if bad is None:
             raise
@@ -148,11 +148,11 @@ def _naming_damaged(session: Session, inputs: Sequence[Source]) -> Iterator[None
         raise XexpError(f"{bad.path}: the parquet file is damaged", hint=error.message) from None
 
 
-def _two_way(session: Session, table: Matched, kind: Kind, options: MergeOptions) -> Outcome:
+def _two_way(session: Session, table: Matched, kind: Kind, options: MergeOptions) -> TableOutcome:
     aligned = align(session, table.name, table.ours, table.others, options, kind)
     if not table.others:
         here = count(session, aligned.ours.query) if aligned.ours else 0
-        return Outcome(aligned, counted(aligned, here, 0))
+        return TableOutcome(aligned, counted(aligned, here, 0))
     if options.mode is Mode.REBASE:
         return rebase_table(session, aligned, options)
     return merge_table(session, aligned, options)
@@ -260,7 +260,7 @@ def merge3_files(
 
     def decide(
         session: Session, table: Matched, kind: Kind, chosen: MergeOptions
-    ) -> Outcome | None:
+    ) -> TableOutcome | None:
         return _decide(session, table, kind, chosen, str(known) if known else None, str(theirs))
 
     return run(ours, [s for s in sources if s], out or ours, decide, options, progress, True, known)
@@ -273,7 +273,7 @@ def _decide(
     options: MergeOptions,
     base: str | None,
     theirs: str,
-) -> Outcome | None:
+) -> TableOutcome | None:
     was = next((t for label, t in table.others if label == base), None)
     new = next((t for label, t in table.others if label == theirs), None)
     mine = table.ours[1] if table.ours else None
@@ -291,7 +291,7 @@ def _decide(
         aligned = replace(aligned, dropped=left)
     sides = {side.label: side for side in aligned.others}
     here = count(session, aligned.ours.query) if aligned.ours else 0
-    still = Outcome(aligned, counted(aligned, here, 0))
+    still = TableOutcome(aligned, counted(aligned, here, 0))
     if gone.clash:
         found = (
             Conflict(table.name, {}, c, None, None, None, "schema", theirs) for c in gone.clash
@@ -367,9 +367,9 @@ def _gone(
     table: Aligned,
     base: Side | None,
     theirs: Side | None,
-    still: Outcome,
+    still: TableOutcome,
     options: MergeOptions,
-) -> Outcome | None:
+) -> TableOutcome | None:
     """One side dropped the whole table, so the result drops it too, as in SQLite's engine.
 
     Rows that the other side changed since are a conflict, resolved for the chosen side.
@@ -386,9 +386,11 @@ def _gone(
         if theirs is not None and chosen is OnConflict.THEIRS:
             rows = count(session, theirs.query)
             report = counted(table, 0, rows, new=rows)
-            return Outcome(table, report, add=f"SELECT {listed(table.names)} FROM ({theirs.query})")
+            return TableOutcome(
+                table, report, add=f"SELECT {listed(table.names)} FROM ({theirs.query})"
+            )
     if table.ours is None:
         return None
     rows = still.report.here
     note = dropped_with("table", table.name)
-    return Outcome(table, counted(table, rows, 0, removed=rows), notes=(note,), gone=True)
+    return TableOutcome(table, counted(table, rows, 0, removed=rows), notes=(note,), gone=True)

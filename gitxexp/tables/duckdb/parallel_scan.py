@@ -22,7 +22,7 @@ from pathlib import Path
 from gitxexp.common import checked
 from gitxexp.common.sql import quote
 from gitxexp.tables.duckdb import adbc, scan, source
-from gitxexp.tables.duckdb.scan import Part
+from gitxexp.tables.duckdb.scan import TablePart
 from gitxexp.tables.duckdb.session import stamp
 
 #: Minimum rows per process.
@@ -42,7 +42,7 @@ os._exit(0)
 """
 
 
-def write(path: Path, part: Part, out: Path) -> tuple[list[Path], list[str]]:
+def write(path: Path, part: TablePart, out: Path) -> tuple[list[Path], list[str]]:
     """Write ``part`` of the SQLite file ``path`` as ``out``, or as several files next to it, in row
     order; returns notes as :func:`gitxexp.tables.duckdb.scan.write`.
 
@@ -58,7 +58,7 @@ def write(path: Path, part: Part, out: Path) -> tuple[list[Path], list[str]]:
     return [out], scan.write(path, part, out).notes
 
 
-def _shares(path: Path, part: Part, con: sqlite3.Connection) -> list[tuple[int, int]]:
+def _shares(path: Path, part: TablePart, con: sqlite3.Connection) -> list[tuple[int, int]]:
     """Return ranges of rowids, one per processor; none if one process is enough."""
     if part.ranges is not None or part.limit is not None:
         return []
@@ -81,7 +81,7 @@ def _processors() -> int:
 
 
 def _side_by_side(
-    path: Path, part: Part, out: Path, shares: Sequence[tuple[int, int]]
+    path: Path, part: TablePart, out: Path, shares: Sequence[tuple[int, int]]
 ) -> tuple[list[Path], list[str]]:
     """Return the files, one per share, and notes; none if they differ or a process failed."""
     files = [out.with_name(f"{out.stem}-{at}.parquet") for at in range(len(shares))]
@@ -136,6 +136,6 @@ def work() -> None:
         device, inode = asked["identity"]
         checked.remember(path, lambda: (device, inode))
     columns = None if asked["columns"] is None else frozenset(asked["columns"])
-    share = Part(asked["table"], columns, ranges=[asked["range"]])
+    share = TablePart(asked["table"], columns, ranges=[asked["range"]])
     done = adbc.write(path, share, out) or scan.write(path, share, out)
     json.dump({"kinds": dict(done.kinds), "notes": done.notes}, sys.stdout)

@@ -16,7 +16,7 @@ from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.sql import literal, quote
 from gitxexp.tables.duckdb.align import Aligned, null
-from gitxexp.tables.duckdb.rows import Outcome, count, final_query
+from gitxexp.tables.duckdb.rows import TableOutcome, count, final_query
 from gitxexp.tables.duckdb.session import EMPTY, Session, Source
 
 #: Up to this many rows a single writer is fast enough.
@@ -35,7 +35,7 @@ _PANDAS = {
 
 
 def write_parquet(
-    session: Session, outcome: Outcome, manner: Manner, schema: bytes | None, temp: Path
+    session: Session, outcome: TableOutcome, manner: Manner, schema: bytes | None, temp: Path
 ) -> None:
     """Write ours with the outcome applied to ``temp``, rows in order, ours first.
 
@@ -66,7 +66,7 @@ def write_parquet(
     session.rows("RESET disabled_optimizers")
 
 
-def _compact(outcome: Outcome, manner: Manner) -> bool:
+def _compact(outcome: TableOutcome, manner: Manner) -> bool:
     """Small files, and large ones that many merges left with small groups at the end."""
     report = outcome.report
     needed = -(-report.here // manner.rows)
@@ -78,7 +78,7 @@ def _blob(value: bytes) -> str:
 
 
 def _metadata(
-    outcome: Outcome, manner: Manner, schema: bytes | None, rows: int
+    outcome: TableOutcome, manner: Manner, schema: bytes | None, rows: int
 ) -> dict[str, bytes]:
     """Return the key-value metadata that still holds."""
     kept: dict[str, bytes] = {}
@@ -90,7 +90,7 @@ def _metadata(
     return kept if schema is None else {**kept, ARROW: schema}
 
 
-def _pandas(value: bytes, outcome: Outcome, rows: int) -> bytes:
+def _pandas(value: bytes, outcome: TableOutcome, rows: int) -> bytes:
     """pandas metadata with the new row count and columns; unreadable metadata stays as it is."""
     try:
         found: dict[str, Any] = json.loads(value)

@@ -14,7 +14,7 @@ from typing import TypeVar
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.sql import quote
 from gitxexp.tables.duckdb.align import Aligned, Side
-from gitxexp.tables.duckdb.rows import SHOWN, Outcome, count, listed
+from gitxexp.tables.duckdb.rows import SHOWN, TableOutcome, count, listed
 from gitxexp.tables.duckdb.session import Session, Shortage
 from gitxexp.tables.plan import TableReport
 
@@ -40,9 +40,9 @@ def in_parts(
     session: Session,
     table: Aligned,
     key: Sequence[str],
-    decide: Callable[[Aligned], Outcome],
+    decide: Callable[[Aligned], TableOutcome],
     whole: bool = False,
-) -> Outcome:
+) -> TableOutcome:
     """Return ``decide(table)`` or, if memory is too small, the same from its parts.
 
     ``key``: rows belong together by these columns; empty: by all. ``whole`` forbids parts. Raises
@@ -104,10 +104,10 @@ def _together(
     session: Session,
     table: Aligned,
     views: Sequence[Aligned],
-    decide: Callable[[Aligned], Outcome],
-) -> Outcome:
+    decide: Callable[[Aligned], TableOutcome],
+) -> TableOutcome:
     held = _Held(session)
-    found: list[Outcome] = []
+    found: list[TableOutcome] = []
     for view in views:
         mark = session.mark()
         outcome = decide(view)
@@ -121,7 +121,7 @@ def _together(
         found.append(replace(outcome, add="", change="", drop=""))
     add = held.names.get("add")
     here = count(session, table.ours.query) if table.ours else 0
-    return Outcome(
+    return TableOutcome(
         table,
         replace(total([outcome.report for outcome in found]), here=here),
         f"SELECT {listed(table.names)} FROM {add}" if add else "",

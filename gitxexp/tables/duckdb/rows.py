@@ -224,7 +224,7 @@ _INTEGERS = frozenset(
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TableOutcome:
     """``add`` is a query of aligned columns; ``change`` and ``drop`` are tables with xexp_row."""
 
     table: Aligned
@@ -297,7 +297,7 @@ def counted(table: Aligned, here: int, incoming: int, **numbers: int) -> TableRe
     )
 
 
-def final_query(outcome: Outcome) -> str:
+def final_query(outcome: TableOutcome) -> str:
     """All rows: ours (changed, without the dropped ones), then the added ones."""
     names = outcome.table.names
     parts = []
@@ -313,7 +313,7 @@ def final_query(outcome: Outcome) -> str:
     return " UNION ALL ".join(f"({part})" for part in parts)
 
 
-def _ours(outcome: Outcome, query: str) -> str:
+def _ours(outcome: TableOutcome, query: str) -> str:
     names = outcome.table.names
     if not outcome.change and not outcome.drop:
         return f"SELECT {listed(names)} FROM ({query})"

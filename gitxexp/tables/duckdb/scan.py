@@ -38,7 +38,7 @@ Ranges = Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True)
-class Part:
+class TablePart:
     """A part of a table: ``columns`` None means all, ``limit`` None all rows; ``ranges`` of rowids,
     None: all."""
 
@@ -84,7 +84,7 @@ class Written:
     notes: list[str]
 
 
-def write(path: Path, part: Part, out: Path) -> Written:
+def write(path: Path, part: TablePart, out: Path) -> Written:
     """Write ``part`` of the SQLite file ``path`` as the parquet file ``out``. Raises XexpError for a file
     that cannot be read."""
     con, _ = source.connect(path)
@@ -95,7 +95,7 @@ def write(path: Path, part: Part, out: Path) -> Written:
             raise source.sqlite_error(path, error) from None
 
 
-def _write(con: sqlite3.Connection, part: Part, out: Path) -> Written:
+def _write(con: sqlite3.Connection, part: TablePart, out: Path) -> Written:
     declared = columns(con, part)
     names = list(declared)
     forms: dict[str, Callable[[Any], Any]] = {}
@@ -128,7 +128,7 @@ def _escaped(raw: bytes) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
-def columns(con: sqlite3.Connection, part: Part) -> dict[str, str]:
+def columns(con: sqlite3.Connection, part: TablePart) -> dict[str, str]:
     """Return each column of ``part``, at least one, and its declared kind."""
     declared = _columns(con, part.table)
     wanted = part.columns
@@ -149,7 +149,7 @@ def _affinity(declared: str) -> str:
 
 
 def _batches(
-    con: sqlite3.Connection, part: Part, names: Sequence[str]
+    con: sqlite3.Connection, part: TablePart, names: Sequence[str]
 ) -> Iterator[list[Sequence[Any]]]:
     picked = ", ".join(map(quote, names))
     sql = f"SELECT {picked} FROM {quote(part.table)}"

@@ -22,7 +22,7 @@ from gitxexp.common.sql import literal, quote
 from gitxexp.tables.duckdb.core import core
 
 
-class Refused(XexpError):
+class DuckdbRefused(XexpError):
     """DuckDB could not do one of its steps."""
 
 
@@ -307,7 +307,7 @@ def translated(what: str = "") -> Iterator[None]:
 
 
 def explain(error: Exception, what: str = "") -> XexpError:
-    """Convert a DuckDB error to a :class:`Refused` (or :class:`Shortage`) with the next step."""
+    """Convert a DuckDB error to a :class:`DuckdbRefused` (or :class:`Shortage`) with the next step."""
     first = str(error).strip().split("\n")[0]
     where = f"{what}: " if what else ""
     if "Out of Memory" in str(error):
@@ -316,8 +316,8 @@ def explain(error: Exception, what: str = "") -> XexpError:
         )
     for needle, message, hint in _KNOWN:
         if needle in str(error):
-            return Refused(f"{where}{message}", hint=hint or first)
-    return Refused(f"{where}{first}")
+            return DuckdbRefused(f"{where}{message}", hint=hint or first)
+    return DuckdbRefused(f"{where}{first}")
 
 
 _KNOWN = (

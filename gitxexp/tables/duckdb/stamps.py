@@ -10,7 +10,15 @@ from gitxexp.common.dataclass import dataclass
 from gitxexp.common.sql import quote
 from gitxexp.tables.duckdb.align import ROW, Aligned, Side
 from gitxexp.tables.duckdb.partition import narrowed, part_by_part
-from gitxexp.tables.duckdb.rows import Outcome, candidates, collated, count, listed, marks, shared
+from gitxexp.tables.duckdb.rows import (
+    TableOutcome,
+    candidates,
+    collated,
+    count,
+    listed,
+    marks,
+    shared,
+)
 from gitxexp.tables.duckdb.session import EMPTY, Session
 from gitxexp.tables.plan import Value
 from gitxexp.tables.rules import (
@@ -34,7 +42,7 @@ class Restamped:
     ours: str = ""  #: a table with ``xexp_at``, the row number
     notes: tuple[str, ...] = ()
 
-    def outcome(self, session: Session, merged: Outcome) -> Outcome:
+    def outcome(self, session: Session, merged: TableOutcome) -> TableOutcome:
         """The outcome for this table, including our rows that only got a stamp."""
         merged = replace(merged, notes=(*self.notes, *merged.notes))
         if not self.ours or self.table.ours is None:

@@ -16,7 +16,7 @@ from gitxexp.tables.duckdb.align import ROW, Aligned, Side
 from gitxexp.tables.duckdb.partition import by_label, in_parts
 from gitxexp.tables.duckdb.rows import (
     SHOWN,
-    Outcome,
+    TableOutcome,
     alike,
     collated,
     conflicts_of,
@@ -36,14 +36,14 @@ from gitxexp.tables.rules import both_forbidden, settled_in
 
 def three_way(
     session: Session, table: Aligned, base: Side | None, theirs: Side | None, options: MergeOptions
-) -> Outcome:
+) -> TableOutcome:
     """Compute the changes to ours so that it has both sides' changes since ``base``."""
     key, declared = key_of(table, options)
     stamped = Restamped(table)
     if theirs is not None and (base is not None or table.ours is not None):
         stamped = restamped(session, table, key, base)
 
-    def decide(part: Aligned) -> Outcome:
+    def decide(part: Aligned) -> TableOutcome:
         sides = (by_label(part, base), by_label(part, theirs))
         return _three_way(session, part, *sides, key, declared, options)
 
@@ -59,7 +59,7 @@ def _three_way(
     key: tuple[str, ...],
     declared: bool,
     options: MergeOptions,
-) -> Outcome:
+) -> TableOutcome:
     changes = differing(session, table, {"b": base, "o": table.ours, "t": theirs})
     full = " AND ".join(f"{quote(k)} IS NOT NULL" for k in key)
     loose = session.keep("loose", f"SELECT * FROM {changes} WHERE NOT ({full or 'false'})")
@@ -73,7 +73,7 @@ def _three_way(
         report = counted(
             table, here, incoming, new=new, removed=removed, identical=max(0, incoming - new)
         )
-        return Outcome(table, report, add=add if new else "", drop=drop if removed else "")
+        return TableOutcome(table, report, add=add if new else "", drop=drop if removed else "")
     firm = session.keep("firm", f"SELECT * FROM {changes} WHERE {full}")
     if declared:
         _check_sides(session, table, firm, key)
@@ -165,7 +165,9 @@ class Pivot:
     firm: str
     label: str
 
-    def outcome(self, here: int, incoming: int, loose: tuple[str, int], loose_drop: str) -> Outcome:
+    def outcome(
+        self, here: int, incoming: int, loose: tuple[str, int], loose_drop: str
+    ) -> TableOutcome:
         """The keyed part, together with the rows without a whole key (``loose``)."""
         wide = self._wide()
         where_added = "NOT ho AND ht AND (NOT hb OR xexp_moved AND xexp_theirs)"
@@ -192,7 +194,7 @@ class Pivot:
             conflicting=bad,
             identical=max(0, incoming - added - filled - replaced - bad),
         )
-        outcome = Outcome(self.table, report, " UNION ALL ".join(parts), change)
+        outcome = TableOutcome(self.table, report, " UNION ALL ".join(parts), change)
         conflicts = tuple(self._conflicts(wide)) if stop else ()
         notes = (both_forbidden(self.table.name),) if stop and both else ()
         return replace(outcome, drop=drop if removed else "", conflicts=conflicts, notes=notes)

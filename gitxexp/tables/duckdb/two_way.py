@@ -16,7 +16,7 @@ from gitxexp.tables.duckdb.align import ROW, Aligned, Side, null
 from gitxexp.tables.duckdb.partition import in_parts, total
 from gitxexp.tables.duckdb.rows import (
     Fresh,
-    Outcome,
+    TableOutcome,
     collated,
     conflicts_of,
     count,
@@ -68,7 +68,7 @@ class _Keyed:
 
 def merge_keyed(
     session: Session, table: Aligned, key: tuple[str, ...], declared: bool, options: MergeOptions
-) -> Outcome:
+) -> TableOutcome:
     """Merge the rows whose key is whole by that key, the others as whole rows."""
     others = positioned([side.query for side in table.others])
     full = " AND ".join(f"{quote(k)} IS NOT NULL" for k in key)
@@ -106,7 +106,7 @@ def merge_keyed(
     if stop and options.on_conflict is OnConflict.BOTH:
         notes.append(both_forbidden(table.name))
     moved = extra[-1].count if _renumbers(work) and extra else 0
-    found = Outcome(table, report, add=joined(fresh), change=change, renumbered=moved)
+    found = TableOutcome(table, report, add=joined(fresh), change=change, renumbered=moved)
     return replace(found, conflicts=tuple(conflicts), notes=tuple(notes))
 
 
@@ -424,7 +424,7 @@ def key_of(table: Aligned, options: MergeOptions) -> tuple[tuple[str, ...], bool
     return key.columns, key.declared
 
 
-def merge_table(session: Session, table: Aligned, options: MergeOptions) -> Outcome:
+def merge_table(session: Session, table: Aligned, options: MergeOptions) -> TableOutcome:
     """Merge the others' rows into ours, which may be absent."""
     key, declared = key_of(table, options)
     owner = table.ours or table.others[0]
@@ -432,7 +432,7 @@ def merge_table(session: Session, table: Aligned, options: MergeOptions) -> Outc
     apart = keeps_both(options, RowKey(key, declared)) or renumbers(options, counted)
     stamped = restamped(session, table, key, apart=apart)
 
-    def decide(part: Aligned) -> Outcome:
+    def decide(part: Aligned) -> TableOutcome:
         if key:
             return merge_keyed(session, part, key, declared, options)
         return _by_rows(session, part)
@@ -440,7 +440,7 @@ def merge_table(session: Session, table: Aligned, options: MergeOptions) -> Outc
     # new numbers continue after the highest of the whole table
     whole = options.renumber or options.on_conflict is OnConflict.BOTH
 
-    def all_of(part: Aligned) -> Outcome:
+    def all_of(part: Aligned) -> TableOutcome:
         turns = whole and key and len(part.others) > 1
         return _in_turn(session, part, decide) if turns else decide(part)
 
@@ -451,7 +451,9 @@ def merge_table(session: Session, table: Aligned, options: MergeOptions) -> Outc
     return stamped.outcome(session, merged)
 
 
-def _in_turn(session: Session, table: Aligned, decide: Callable[[Aligned], Outcome]) -> Outcome:
+def _in_turn(
+    session: Session, table: Aligned, decide: Callable[[Aligned], TableOutcome]
+) -> TableOutcome:
     """Merge one input after the other: what one adds decides where rows of the next can stay.
 
     Rows that were added have the row numbers from ``end`` on.
@@ -459,7 +461,7 @@ def _in_turn(session: Session, table: Aligned, decide: Callable[[Aligned], Outco
     names, ours, end = listed(table.names), table.ours, 0
     if ours is not None:
         end = int(session.value(f"SELECT coalesce(max({ROW}), -1) + 1 FROM ({ours.query})"))
-    found: list[Outcome] = []
+    found: list[TableOutcome] = []
     for side in table.others:
         outcome = decide(replace(table, ours=ours, others=(side,)))
         if outcome.conflicts:
@@ -490,7 +492,7 @@ def _in_turn(session: Session, table: Aligned, decide: Callable[[Aligned], Outco
         change = session.keep("change", f"SELECT {names}, {ROW} FROM ({ours.query}) WHERE {where}")
     if ours is not None and report.new:
         add = f"SELECT {names} FROM ({ours.query}) WHERE {ROW} >= {end} ORDER BY {ROW}"
-    return Outcome(
+    return TableOutcome(
         table,
         report,
         add,
@@ -500,7 +502,7 @@ def _in_turn(session: Session, table: Aligned, decide: Callable[[Aligned], Outco
     )
 
 
-def _by_rows(session: Session, table: Aligned) -> Outcome:
+def _by_rows(session: Session, table: Aligned) -> TableOutcome:
     here = count(session, table.ours.query) if table.ours else 0
     queries = [side.query for side in table.others]
     incoming = count(session, positioned(queries))
@@ -509,10 +511,10 @@ def _by_rows(session: Session, table: Aligned) -> Outcome:
         session, table.columns, ours, queries, marks(table.columns, collated(table)), shared(table)
     )
     report = counted(table, here, incoming, new=fresh.count, identical=incoming - fresh.count)
-    return Outcome(table, report, add=fresh.query if fresh.count else "")
+    return TableOutcome(table, report, add=fresh.query if fresh.count else "")
 
 
-def rebase_table(session: Session, table: Aligned, options: MergeOptions) -> Outcome:
+def rebase_table(session: Session, table: Aligned, options: MergeOptions) -> TableOutcome:
     """Replace our rows by the rows of the last input that has the same key.
 
     Rows that are the same on both sides stay where they are, so that a second run changes nothing.
@@ -600,14 +602,14 @@ def _winners(keyed: Aligned, table: Aligned, key: tuple[str, ...], drop: str) ->
     return replace(table, ours=ours, others=tuple(others))
 
 
-def _dropped(session: Session, table: Aligned, key: tuple[str, ...]) -> Outcome:
+def _dropped(session: Session, table: Aligned, key: tuple[str, ...]) -> TableOutcome:
     """Our rows that are replaced."""
     full = " AND ".join(f"{quote(k)} IS NOT NULL" for k in key)
     stamps = stamps_of(table.names, (*key_of(table, MergeOptions())[0], "xexp_key"))
     columns = {c: kind for c, kind in table.columns.items() if c in key or not stamps.holds(c)}
     rows = _ranked(session, columns, _gather_winners(session, table, key, full), table)
     drop = session.keep("drop", f"SELECT {ROW} FROM {rows} WHERE xexp_side = 0 AND xexp_i > n_s")
-    return Outcome(table, counted(table, 0, 0), drop=drop)
+    return TableOutcome(table, counted(table, 0, 0), drop=drop)
 
 
 def _ranked(session: Session, columns: Mapping[str, str], rows: str, table: Aligned) -> str:

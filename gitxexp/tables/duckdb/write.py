@@ -44,10 +44,10 @@ from gitxexp.tables.duckdb.parquet import (
     stored_otherwise,
     write_parquet,
 )
-from gitxexp.tables.duckdb.rows import Outcome, count, final_query, listed, plain, unlike
+from gitxexp.tables.duckdb.rows import TableOutcome, count, final_query, listed, plain, unlike
 from gitxexp.tables.duckdb.session import (
     EMPTY,
-    Refused,
+    DuckdbRefused,
     Session,
     Shortage,
     Source,
@@ -61,14 +61,14 @@ from gitxexp.tables.rules import carried
 
 
 @dataclass(frozen=True)
-class Job:
+class DecidedMerge:
     """A merge whose outcome is decided."""
 
     session: Session
     kind: Kind
     ours: Source | None
     others: list[Source]
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[TableOutcome, ...]
     options: MergeOptions
     base: Source | None = None  #: of a three-way merge
 
@@ -135,7 +135,7 @@ class Job:
         )
 
 
-def write(job: Job, temp: Path, copy_of: Path | None) -> tuple[str, ...]:
+def write(job: DecidedMerge, temp: Path, copy_of: Path | None) -> tuple[str, ...]:
     """Write the merged file to ``temp``; return notes. ``copy_of``: copy this, nothing changes."""
     if copy_of is not None and job.ours is not None and job.ours.kind == job.kind == "parquet":
         shutil.copyfile(copy_of, temp)
@@ -148,7 +148,7 @@ def write(job: Job, temp: Path, copy_of: Path | None) -> tuple[str, ...]:
     return _duckdb(job, temp)
 
 
-def _parquet(job: Job, temp: Path) -> tuple[str, ...]:
+def _parquet(job: DecidedMerge, temp: Path) -> tuple[str, ...]:
     outcome = job.outcomes[0]
     inputs = [job.ours, *job.others] if job.ours else job.others
     model = next((s for s in inputs if s is not None and s.kind == "parquet"), None)
@@ -168,7 +168,7 @@ def _parquet(job: Job, temp: Path) -> tuple[str, ...]:
     return (*notes, "the Arrow schema in the metadata no longer fits and was left out")
 
 
-def _duckdb(job: Job, temp: Path) -> tuple[str, ...]:
+def _duckdb(job: DecidedMerge, temp: Path) -> tuple[str, ...]:
     edit = job.ours is not None and job.ours.kind == "duckdb"
     place = job.session.workplace(temp)
     alias = job.ours.alias if edit and job.ours else create_duckdb(job.session, place)
@@ -187,7 +187,7 @@ def _duckdb(job: Job, temp: Path) -> tuple[str, ...]:
     return tuple(lost)
 
 
-def accept(job: Job, lost: Sequence[str]) -> None:
+def accept(job: DecidedMerge, lost: Sequence[str]) -> None:
     """Refuse a merge that would lose an object of a source, unless it reads other files."""
     serious = [line for line in lost if "file system operations are disabled" not in line]
     if serious and not job.options.allow_lossy:
@@ -206,7 +206,7 @@ def create_duckdb(session: Session, temp: Path) -> str:
 
 
 def write_duckdb(
-    session: Session, alias: str, outcomes: Iterable[Outcome], edit: bool
+    session: Session, alias: str, outcomes: Iterable[TableOutcome], edit: bool
 ) -> tuple[str, ...]:
     """Apply the outcomes inside ``alias``; return notes about what could not be kept.
 
@@ -235,10 +235,10 @@ def finish_duckdb(session: Session, alias: str) -> None:
     session.rows(f"DETACH {alias}")
 
 
-def _parents_first(outcomes: Iterable[Outcome]) -> list[Outcome]:
+def _parents_first(outcomes: Iterable[TableOutcome]) -> list[TableOutcome]:
     """Tables without foreign keys before those that refer to others."""
 
-    def refers(outcome: Outcome) -> bool:
+    def refers(outcome: TableOutcome) -> bool:
         side = outcome.table.ours or outcome.table.others[0]
         return "REFERENCES" in side.table.ddl.upper() or "FOREIGN KEY" in side.table.ddl.upper()
 
@@ -264,7 +264,7 @@ class _Edit:
 
     session: Session
     alias: str
-    outcome: Outcome
+    outcome: TableOutcome
     side: Side  #: ours
 
     @property
@@ -344,7 +344,7 @@ class _Edit:
     def _drop(self) -> None:
         try:
             self.session.rows(f"DROP TABLE {self.place}")
-        except Refused:
+        except DuckdbRefused:
             column, kind = next(iter(_wider(self.outcome.table).items()))
             raise XexpError(
                 f"{self.outcome.table.name}.{column} cannot become {kind}: a foreign key of another "
@@ -371,7 +371,7 @@ class _Edit:
             _insert_into(session, alias, self.place, self.side, outcome, outcome.add)
 
 
-def _make(session: Session, alias: str, place: str, side: Side, outcome: Outcome) -> None:
+def _make(session: Session, alias: str, place: str, side: Side, outcome: TableOutcome) -> None:
     """Create a table as an input declares it, with the types and the columns of the outcome."""
     own, columns = side.table.columns, outcome.table.columns
     types = {c: _stored(kind) for c, kind in columns.items() if own.get(c, kind) != kind}
@@ -389,7 +389,7 @@ def _make(session: Session, alias: str, place: str, side: Side, outcome: Outcome
 
 
 def _insert_into(
-    session: Session, alias: str, place: str, side: Side, outcome: Outcome, query: str
+    session: Session, alias: str, place: str, side: Side, outcome: TableOutcome, query: str
 ) -> None:
     """Insert rows, parents first where they refer to others of the table: DuckDB takes no row whose
     parent comes with the same statement."""
@@ -444,7 +444,7 @@ def _own_references(side: Side) -> list[tuple[Sequence[str], Sequence[str]]]:
     ]
 
 
-def _defaults(session: Session, outcome: Outcome) -> dict[str, str]:
+def _defaults(session: Session, outcome: TableOutcome) -> dict[str, str]:
     """The default of each added column that a source declares, for later rows."""
     added = {name.lower(): name for name in outcome.table.added}
     found = {}
@@ -464,7 +464,7 @@ def _defaults(session: Session, outcome: Outcome) -> dict[str, str]:
     return found
 
 
-def _fill(session: Session, place: str, outcome: Outcome) -> str:
+def _fill(session: Session, place: str, outcome: TableOutcome) -> str:
     """A statement that returns the columns that ours lacked but has values for (see
     ``settled.restored``)."""
     ours = outcome.table.ours
@@ -483,7 +483,7 @@ def _wider(table: Aligned) -> dict[str, str]:
     return {c: k for c, k in table.columns.items() if known.get(c.lower(), k) not in (k, EMPTY)}
 
 
-def _change(session: Session, alias: str, place: str, outcome: Outcome) -> None:
+def _change(session: Session, alias: str, place: str, outcome: TableOutcome) -> None:
     """Update only columns that differ somewhere: an unchanged key need not be checked again.
 
     DuckDB does not write a value that it takes for equal (0.0 for -0.0, 30 days for 1 month), so the
@@ -519,7 +519,7 @@ def _change(session: Session, alias: str, place: str, outcome: Outcome) -> None:
         into(f"INSERT INTO {place} ({cells}) SELECT {cells} FROM {anew} ORDER BY {ROW}")
 
 
-def _create(session: Session, alias: str, outcome: Outcome) -> list[str]:
+def _create(session: Session, alias: str, outcome: TableOutcome) -> list[str]:
     """Create a table with its rows; return the parts of its declaration that could not be kept."""
     side = outcome.table.ours or outcome.table.others[0]
     if side.table.kind == "duckdb":
@@ -541,7 +541,7 @@ _DECLARES = re.compile(
 )
 
 
-def _by_ddl(session: Session, alias: str, side: Side, outcome: Outcome) -> bool:
+def _by_ddl(session: Session, alias: str, side: Side, outcome: TableOutcome) -> bool:
     """Create and fill the table as its source declares it, where its columns can have their types
     and the rows of the others keep its constraints."""
     place, columns = _place(alias, side, outcome.table.name), outcome.table.columns
@@ -558,7 +558,7 @@ def _by_ddl(session: Session, alias: str, side: Side, outcome: Outcome) -> bool:
     return True
 
 
-def _columns(outcome: Outcome, side: Side) -> str:
+def _columns(outcome: TableOutcome, side: Side) -> str:
     parts = [f"{quote(c)} {_stored(kind)}" for c, kind in outcome.table.columns.items()]
     unique = side.table.unique[:1]
     spelled = {c.lower() for c in outcome.table.columns}
@@ -581,7 +581,7 @@ def write_sqlite(
     session: Session,
     temp: Path,
     base: sqlite3.Connection | None,
-    outcomes: Iterable[Outcome],
+    outcomes: Iterable[TableOutcome],
     objects: Sequence[tuple[str, str]],
 ) -> tuple[str, ...]:
     """Write ``temp``: a copy of ``base`` with the outcomes applied, or all of them in a new file.
@@ -633,7 +633,9 @@ def _create_all(con: sqlite3.Connection, objects: Sequence[tuple[str, str]]) -> 
     return tuple(notes)
 
 
-def _write_table(session: Session, con: sqlite3.Connection, outcome: Outcome, edit: bool) -> None:
+def _write_table(
+    session: Session, con: sqlite3.Connection, outcome: TableOutcome, edit: bool
+) -> None:
     table = outcome.table
     name = quote(table.name)
     if outcome.gone:
@@ -697,7 +699,7 @@ def _insert(session: Session, con: sqlite3.Connection, table: Aligned, query: st
 def _by_row(
     session: Session,
     con: sqlite3.Connection,
-    outcome: Outcome,
+    outcome: TableOutcome,
     statement: str,
     rows: str,
     cells: list[str],

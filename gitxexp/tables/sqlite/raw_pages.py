@@ -56,7 +56,7 @@ class Pair(TypedDict):
     others: list[list[int]]
 
 
-class Task(TypedDict):
+class PageRequest(TypedDict):
     """The request that ``read`` gets on standard input."""
 
     files: list[str]
@@ -147,7 +147,7 @@ def mapped(file: FileIO, at: int) -> Iterator[mmap.mmap | None]:
         yield window
 
 
-class Comparison:
+class PageComparison:
     """A comparison of two files: the numbers of the pages that differ."""
 
     def __init__(self, a: int, b: int, size: int, alike: bool) -> None:
@@ -286,7 +286,7 @@ def search_through(file: FileIO, searches: Sequence[Search], turn: int) -> None:
             search.failed = True
 
 
-def compare_through(files: Sequence[FileIO], pairs: Sequence[Comparison]) -> None:
+def compare_through(files: Sequence[FileIO], pairs: Sequence[PageComparison]) -> None:
     """Settle ``pairs``."""
     at = 0
     while going := [pair for pair in pairs if pair.open]:
@@ -299,7 +299,7 @@ def compare_through(files: Sequence[FileIO], pairs: Sequence[Comparison]) -> Non
         at += WINDOW
 
 
-def read(task: Task, words: Words) -> dict[str, object]:
+def read(task: PageRequest, words: Words) -> dict[str, object]:
     """Copy the first file to ``out``, compare and explain every pair, and search the first file.
 
     ``words`` is called when the copy has begun.
@@ -317,7 +317,9 @@ def read(task: Task, words: Words) -> dict[str, object]:
             copy.start()
         lists = words() or []
         files = [Pages(path) for path in task["files"]] if task["pairs"] or lists else []
-        pairs = [Comparison(p["a"], p["b"], files[p["a"]].size, p["alike"]) for p in task["pairs"]]
+        pairs = [
+            PageComparison(p["a"], p["b"], files[p["a"]].size, p["alike"]) for p in task["pairs"]
+        ]
         compare_through(opened, pairs)
         searches = [Search(each, files[0]) for each in lists]
         # Of two threads one has a processor of its own while the system copies.
@@ -332,7 +334,7 @@ def read(task: Task, words: Words) -> dict[str, object]:
     return {"pairs": found, "rows": rows}
 
 
-def _apart(pair: Comparison, files: Sequence[Pages], of: Pair) -> object:
+def _apart(pair: PageComparison, files: Sequence[Pages], of: Pair) -> object:
     two = files[pair.a], files[pair.b]
     try:
         told = explain(two, pair.changed, of["roots"], of["others"]) if pair.alike else None

@@ -26,7 +26,7 @@ _HEADER = struct.Struct(">BHHHB")  #: kind, first free block, cells, where they 
 Ranges = list[tuple[int, int]]
 
 
-class Cells:
+class RawRows:
     """The rows of one table from the last to the first, a leaf at a time.
 
     ``cells`` are those of the leaf, the last row first, and compared up to ``at``; empty if the leaf
@@ -145,7 +145,7 @@ def rows_apart(
     # A row without overflow pages has none on larger pages either.
     least = min(file.usable for file in files)
     one, two = sides = [
-        Cells(file, root, file.usable == least) for file, root in zip(files, roots, strict=True)
+        RawRows(file, root, file.usable == least) for file, root in zip(files, roots, strict=True)
     ]
     found: tuple[Ranges, Ranges] = [], []
     rows, met, missed = [0, 0], 0, 0

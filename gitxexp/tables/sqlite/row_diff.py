@@ -22,7 +22,7 @@ from gitxexp.common.dataclass import dataclass
 from gitxexp.common.sql import quote
 from gitxexp.common.sqlite import attach
 from gitxexp.tables.plan import Value
-from gitxexp.tables.row_changes import Found, RowChange, TableDiff
+from gitxexp.tables.row_changes import RowChange, TableChanges, TableDiff
 from gitxexp.tables.rules import fold
 from gitxexp.tables.sqlite.feed import tree, typed
 from gitxexp.tables.sqlite.files import clear_errors
@@ -111,7 +111,7 @@ class _Pair:
         """What differs; ``declared`` is the key of a table that has none of its own."""
         one = self.new or self.old
         assert one is not None
-        found = Found(self._key(one, declared), limit)
+        found = TableChanges(self._key(one, declared), limit)
         if self.old is None or self.new is None:
             self._alone(one, found)
         else:
@@ -138,7 +138,7 @@ class _Pair:
         whole = all(fold(c) in names for c in declared)
         return tuple(names[fold(c)] for c in declared) if whole else ()
 
-    def _alone(self, one: Table, found: Found) -> None:
+    def _alone(self, one: Table, found: TableChanges) -> None:
         """Compare a table that only one side has."""
         db, sign = ("b", 1) if self.old is None else ("a", -1)
         names = [c.name for c in one.columns]
@@ -146,7 +146,7 @@ class _Pair:
         more = self._first(query, lambda row: found.lone(_row(names, row), sign), found.limit)
         found.unlisted("added" if sign > 0 else "removed", more)
 
-    def _both(self, old: Table, new: Table, found: Found) -> None:
+    def _both(self, old: Table, new: Table, found: TableChanges) -> None:
         columns = aligned(old, new)
         spelled = {1: _spelled(columns, new), -1: _spelled(columns, old)}
         ranges = ["", ""]
@@ -155,7 +155,7 @@ class _Pair:
             ranges = [
                 stage_ranges(self.con, f"in_{s}", p) for s, p in zip("ab", parts, strict=True)
             ]
-        sides = Side("a", old, ranges[0]), Side("b", new, ranges[1])
+        sides = DiffSide("a", old, ranges[0]), DiffSide("b", new, ranges[1])
         key = common_key(old, new) if len(columns) <= WIDE else None
         if key is None:
             self._sorted(net(*sides, columns, found.key), spelled, found)
@@ -164,17 +164,17 @@ class _Pair:
         if any(may_be_null(table, key) for table in (old, new)):
             self._sorted(net(*sides, columns, key.columns, null=True), spelled, found)
 
-    def _sorted(self, query: str, spelled: _Spelled, found: Found) -> None:
+    def _sorted(self, query: str, spelled: _Spelled, found: TableChanges) -> None:
         for *cells, count in self.con.execute(query):
             found.add(_row(spelled[1 if count > 0 else -1], cells), count)
 
     def _keyed(
         self,
-        sides: tuple[Side, Side],
+        sides: tuple[DiffSide, DiffSide],
         columns: Sequence[Column],
         key: Key,
         spelled: _Spelled,
-        found: Found,
+        found: TableChanges,
     ) -> None:
         """Compare rows with a whole key by one look-up each in the other side's index."""
         wide = len(columns)
@@ -236,7 +236,7 @@ def _text(value: Value) -> Value:
 
 
 @dataclass(frozen=True)
-class Side:
+class DiffSide:
     """A table in one of the files; ``ranges`` names a temporary table of rowids to look at."""
 
     db: str
@@ -275,14 +275,16 @@ def may_be_null(table: Table, key: Key) -> bool:
     return not all(c is not None and c.notnull for c in columns)
 
 
-def count_rows(side: Side, key: Key) -> str:
+def count_rows(side: DiffSide, key: Key) -> str:
     """A query: how many rows of a table have a whole key."""
     tests = [f"x.{quote(c)} IS NOT NULL" for c in key.columns]
     where = " AND ".join(tests) if may_be_null(side.table, key) else "1"
     return f"SELECT count(*) FROM {side.name} AS x WHERE {where}"
 
 
-def changed_rows(old: Side, new: Side, columns: Sequence[Column], key: Key) -> tuple[str, str]:
+def changed_rows(
+    old: DiffSide, new: DiffSide, columns: Sequence[Column], key: Key
+) -> tuple[str, str]:
     """Cells, and the FROM clause, of rows with one key that are not equal: old ones, new ones."""
     rows, tests = _scanned(old)
     equal = tree([_same(c, old.table, new.table) for c in columns], "AND")
@@ -291,7 +293,9 @@ def changed_rows(old: Side, new: Side, columns: Sequence[Column], key: Key) -> t
     return ", ".join(cells), f"FROM {rows} CROSS JOIN {new.name} AS y WHERE {' AND '.join(tests)}"
 
 
-def missing(side: Side, other: Side, columns: Sequence[Column], key: Key) -> tuple[str, str]:
+def missing(
+    side: DiffSide, other: DiffSide, columns: Sequence[Column], key: Key
+) -> tuple[str, str]:
     """Cells, and the FROM clause, of rows with a whole key that the other side lacks."""
     rows, tests = _scanned(side)
     tests += [f"x.{quote(c)} IS NOT NULL" for c in key.columns]
@@ -301,7 +305,7 @@ def missing(side: Side, other: Side, columns: Sequence[Column], key: Key) -> tup
 
 
 def net(
-    old: Side, new: Side, columns: Sequence[Column], key: Sequence[str], null: bool = False
+    old: DiffSide, new: DiffSide, columns: Sequence[Column], key: Sequence[str], null: bool = False
 ) -> str:
     """A query: each row that one side has more often, and how much more often ``new`` has it.
 
@@ -324,7 +328,7 @@ def _exactly(name: str) -> tuple[str, str]:
     return f"{name} COLLATE BINARY", f"typeof({name})"
 
 
-def _rows(side: Side, other: Side, columns: Sequence[Column], sign: int, where: str) -> str:
+def _rows(side: DiffSide, other: DiffSide, columns: Sequence[Column], sign: int, where: str) -> str:
     """The rows of one side that the other lacks at the same place."""
     table = side.table
     rows, tests = _scanned(side)
@@ -341,7 +345,7 @@ def _rows(side: Side, other: Side, columns: Sequence[Column], sign: int, where: 
     )
 
 
-def _scanned(side: Side) -> tuple[str, list[str]]:
+def _scanned(side: DiffSide) -> tuple[str, list[str]]:
     """Return what to scan as ``x``, and the conditions for it."""
     if not side.ranges:
         return f"{side.name} AS x", []

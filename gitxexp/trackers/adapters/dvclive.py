@@ -14,10 +14,10 @@ from typing import Any
 
 from gitxexp.common.files import read_file
 from gitxexp.common.values import is_number
-from gitxexp.trackers.adapter import Adapter, Point, Query
+from gitxexp.trackers.adapter import Adapter, MetricPoint, RunQuery
 from gitxexp.trackers.column_names import Role, is_counter
 from gitxexp.trackers.files import file_of, read_metrics, read_params, read_rows
-from gitxexp.trackers.roles import Decision, RoleRules
+from gitxexp.trackers.roles import RoleDecision, RoleRules
 from gitxexp.trackers.run import ColumnFacts, Run
 
 _METRICS = "metrics.json"
@@ -39,7 +39,7 @@ class DvcLive(Adapter):
             return False
         return path.name == "dvclive" or (path / _PLOTS).is_dir() or (path / "dvc.yaml").is_file()
 
-    def runs(self, path: Path, query: Query) -> list[Run]:
+    def runs(self, path: Path, query: RunQuery) -> list[Run]:
         """The run."""
         values = _flat(_metrics(path)) | _flat(_params(path))
         decided = _decisions(path, query.rules)
@@ -63,7 +63,7 @@ class DvcLive(Adapter):
         """Its metrics, which every step writes, and parameters."""
         return [file for name in (_METRICS, _PARAMS) if (file := file_of(path, name))]
 
-    def columns(self, path: Path, query: Query) -> list[ColumnFacts]:
+    def columns(self, path: Path, query: RunQuery) -> list[ColumnFacts]:
         """The role of each parameter and metric."""
         values = _flat(_metrics(path)) | _flat(_params(path))
         decided = _decisions(path, query.rules)
@@ -71,19 +71,19 @@ class DvcLive(Adapter):
             ColumnFacts(path, "", n, decided[n].role, decided[n].why, v) for n, v in values.items()
         ]
 
-    def series(self, run: Run, metric: str) -> list[Point]:
+    def series(self, run: Run, metric: str) -> list[MetricPoint]:
         """The values of a metric by step."""
         return _points(run.database, metric)
 
 
-def _decisions(path: Path, rules: RoleRules) -> dict[str, Decision]:
-    own: dict[str, Decision] = {}
+def _decisions(path: Path, rules: RoleRules) -> dict[str, RoleDecision]:
+    own: dict[str, RoleDecision] = {}
     for name, value in _flat(_metrics(path)).items():
         if is_counter(name) or not is_number(value):
-            own[name] = Decision(Role.CONTEXT, "a counter or text of DVCLive")
+            own[name] = RoleDecision(Role.CONTEXT, "a counter or text of DVCLive")
         else:
-            own[name] = Decision(Role.METRIC, "a metric of DVCLive")
-    own |= dict.fromkeys(_flat(_params(path)), Decision(Role.PARAM, "a parameter of DVCLive"))
+            own[name] = RoleDecision(Role.METRIC, "a metric of DVCLive")
+    own |= dict.fromkeys(_flat(_params(path)), RoleDecision(Role.PARAM, "a parameter of DVCLive"))
     return {name: rules.decide("", name) or decision for name, decision in own.items()}
 
 
@@ -108,14 +108,14 @@ def _params(path: Path) -> dict[str, Any]:
     return read_params(file) if file else {}
 
 
-def _points(path: Path, metric: str) -> list[Point]:
+def _points(path: Path, metric: str) -> list[MetricPoint]:
     """``plots/metrics/train/loss.tsv`` is the metric ``train.loss``."""
     file = file_of(path, f"{_PLOTS}/{metric.replace('.', '/')}.tsv")
     if file is None:
         return []
     last = metric.rpartition(".")[2]
     rows = read_rows(file)
-    return [Point(row[last], row.get("step")) for row in rows if is_number(row.get(last))]
+    return [MetricPoint(row[last], row.get("step")) for row in rows if is_number(row.get(last))]
 
 
 def _digest(path: Path) -> str:

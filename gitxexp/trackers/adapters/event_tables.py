@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from gitxexp.common.sql import quote
 from gitxexp.common.values import is_number
-from gitxexp.trackers.adapter import Adapter, Point, Query
+from gitxexp.trackers.adapter import Adapter, MetricPoint, RunQuery
 from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.databases import Database, kind_of, reading
 from gitxexp.trackers.event_rows import (
@@ -29,9 +29,9 @@ from gitxexp.trackers.event_rows import (
 )
 from gitxexp.trackers.join import Joined, Piece, join_all, join_one
 from gitxexp.trackers.logged import Logged
-from gitxexp.trackers.roles import Decision, RoleRules
-from gitxexp.trackers.run import ColumnFacts, Part, Run, Windows
-from gitxexp.trackers.tables import Table, tables_of
+from gitxexp.trackers.roles import RoleDecision, RoleRules
+from gitxexp.trackers.run import ColumnFacts, Run, RunPart, Windows
+from gitxexp.trackers.tables import RunTable, tables_of
 from gitxexp.trackers.times import Moment, moment
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ T = TypeVar("T")
 class EventTables(Adapter):
     """Reads runs from the tables of a SQLite, DuckDB or parquet file."""
 
-    def runs(self, path: Path, query: Query) -> list[Run]:
+    def runs(self, path: Path, query: RunQuery) -> list[Run]:
         """Every run of all tables of runs; those without a readable time come last."""
 
         def action(database: Database) -> list[Joined]:
@@ -56,12 +56,12 @@ class EventTables(Adapter):
         found.sort(key=_ended, reverse=True)
         return [_run(self.name, path, joined, query.rules) for joined in found]
 
-    def latest(self, path: Path, query: Query) -> Run | None:
+    def latest(self, path: Path, query: RunQuery) -> Run | None:
         """Return the run that wrote last; of other runs at most the times are read."""
 
         def action(database: Database) -> Joined | None:
             tables = tables_of(database, query.table)
-            best: tuple[Newest, Table] | None = None
+            best: tuple[Newest, RunTable] | None = None
             for table in tables:
                 found = newest_run(database, table)
                 if found.run is not None and (best is None or found.when > best[0].when):
@@ -73,7 +73,7 @@ class EventTables(Adapter):
         joined = reading(path, action)
         return _run(self.name, path, joined, query.rules) if joined else None
 
-    def find(self, path: Path, query: Query, id: str) -> Run | None:
+    def find(self, path: Path, query: RunQuery, id: str) -> Run | None:
         """Return the run of that id; if several tables have unjoined runs of it, the one that wrote last."""
 
         def action(database: Database) -> list[Joined]:
@@ -86,7 +86,7 @@ class EventTables(Adapter):
             return None
         return _run(self.name, path, max(found, key=_ended), query.rules, query.windows)
 
-    def columns(self, path: Path, query: Query) -> list[ColumnFacts]:
+    def columns(self, path: Path, query: RunQuery) -> list[ColumnFacts]:
         """The role of every column, as the newest run of its table has it."""
 
         def action(database: Database) -> list[ColumnFacts]:
@@ -105,10 +105,10 @@ class EventTables(Adapter):
 
         return reading(path, action)
 
-    def series(self, run: Run, metric: str) -> list[Point]:
+    def series(self, run: Run, metric: str) -> list[MetricPoint]:
         """The values of a metric in the rows of a run, by time."""
 
-        def action(database: Database) -> list[Point]:
+        def action(database: Database) -> list[MetricPoint]:
             found = []
             for part in run.parts:
                 (table,) = tables_of(database, part.table)
@@ -148,8 +148,8 @@ def is_database(path: Path) -> bool:
 
 def _whole(
     database: Database,
-    tables: Sequence[Table],
-    table: Table,
+    tables: Sequence[RunTable],
+    table: RunTable,
     run: str,
     rows: RunRows | None = None,
     windows: Windows | None = None,
@@ -179,7 +179,7 @@ def _run(
         database=path,
         tracker=tracker,
         parts=tuple(
-            Part(p.table.name, p.run, p.rows.count, within.get((p.table.name, p.run)))
+            RunPart(p.table.name, p.run, p.rows.count, within.get((p.table.name, p.run)))
             for p in pieces
         ),
         started=min(times).text if times else None,
@@ -204,7 +204,7 @@ def _first(dicts: Iterable[dict[str, T]]) -> dict[str, T]:
     return found
 
 
-def _roles(decided: Iterable[dict[str, Decision]]) -> dict[str, Role]:
+def _roles(decided: Iterable[dict[str, RoleDecision]]) -> dict[str, Role]:
     return _first({name: decision.role for name, decision in each.items()} for each in decided)
 
 
@@ -212,7 +212,7 @@ def _roles(decided: Iterable[dict[str, Decision]]) -> dict[str, Role]:
 _STEPS = ("step", "global_step", "epoch", "iteration", "timestep")
 
 
-def _points(database: Database, table: Table, run: str, metric: str) -> Iterable[Point]:
+def _points(database: Database, table: RunTable, run: str, metric: str) -> Iterable[MetricPoint]:
     step = table.first_of(_STEPS)
     names = [quote(name) if name else "NULL" for name in (metric, step, table.time_column)]
     where, values = condition(database, table, run)
@@ -220,4 +220,4 @@ def _points(database: Database, table: Table, run: str, metric: str) -> Iterable
     for value, at, time in database.rows(sql, values):
         number = plain(value)
         if is_number(number):
-            yield Point(number, at if isinstance(at, int | float) else None, time)
+            yield MetricPoint(number, at if isinstance(at, int | float) else None, time)

@@ -9,12 +9,12 @@ from typing import Any
 
 from gitxexp.common.files import database_kind
 from gitxexp.common.sql import quote
-from gitxexp.trackers.adapter import Adapter, Point, Query
+from gitxexp.trackers.adapter import Adapter, MetricPoint, RunQuery
 from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.databases import Database, reading
 from gitxexp.trackers.imported_tables import KINDS, RUN_COLUMNS, RUNS, VALUES
-from gitxexp.trackers.roles import Decision, RoleRules
-from gitxexp.trackers.run import ColumnFacts, Part, Run
+from gitxexp.trackers.roles import RoleDecision, RoleRules
+from gitxexp.trackers.run import ColumnFacts, Run, RunPart
 from gitxexp.trackers.tables import all_tables, tables_of
 from gitxexp.trackers.times import moment
 
@@ -22,7 +22,7 @@ _ROLES = dict(zip(KINDS, (Role.PARAM, Role.METRIC, Role.CONTEXT), strict=True))
 _FACTS = ("origin", "name", "experiment", "status", "user")
 
 
-class Imported(Adapter):
+class ImportedRuns(Adapter):
     """Reads imported runs from a file, which may also have the tables of a tracker."""
 
     name = "imported"
@@ -38,23 +38,23 @@ class Imported(Adapter):
         """Whether the file has imported runs."""
         return database_kind(path) in ("sqlite", "duckdb") and reading(path, _has)
 
-    def runs(self, path: Path, query: Query) -> list[Run]:
+    def runs(self, path: Path, query: RunQuery) -> list[Run]:
         """Every imported run, the one that ended last first."""
         found = reading(path, lambda d: [_run(path, row, query.rules) for row in _rows(d)])
         return sorted(found, key=lambda run: moment(run.ended), reverse=True)
 
-    def latest(self, path: Path, query: Query) -> Run | None:
+    def latest(self, path: Path, query: RunQuery) -> Run | None:
         """Return None: imported runs did not write the files of the work tree."""
         return None
 
-    def find(self, path: Path, query: Query, id: str) -> Run | None:
+    def find(self, path: Path, query: RunQuery, id: str) -> Run | None:
         """The run of that id, or of that name where only one has it."""
         every = self.runs(path, query)
         exact = [run for run in every if run.id == id]
         named = exact or [run for run in every if run.context.get("name") == id]
         return named[0] if exact or len(named) == 1 else None
 
-    def columns(self, path: Path, query: Query) -> list[ColumnFacts]:
+    def columns(self, path: Path, query: RunQuery) -> list[ColumnFacts]:
         """Each parameter, metric and other fact, with the value of the newest run that has it."""
         found: dict[tuple[Role, str], ColumnFacts] = {}
         for run in self.runs(path, query):
@@ -64,7 +64,7 @@ class Imported(Adapter):
                 found.setdefault((role, name), facts)
         return list(found.values())
 
-    def series(self, run: Run, metric: str) -> list[Point]:
+    def series(self, run: Run, metric: str) -> list[MetricPoint]:
         """The values of a metric in the order in which they were logged."""
         origin = run.context.get("origin", "")
         sql = (
@@ -72,8 +72,8 @@ class Imported(Adapter):
             " AND value IS NOT NULL ORDER BY seq"
         )
 
-        def action(database: Database) -> list[Point]:
-            return [Point(*row) for row in database.rows(sql, [origin, run.id, metric])]
+        def action(database: Database) -> list[MetricPoint]:
+            return [MetricPoint(*row) for row in database.rows(sql, [origin, run.id, metric])]
 
         return reading(run.database, action)
 
@@ -99,7 +99,7 @@ def _run(path: Path, row: dict[str, Any], rules: RoleRules) -> Run:
         own[kind] |= values
     own["tags"] |= {name: row[name] for name in _FACTS if row.get(name)}
     decided = {
-        name: rules.decide(RUNS, name) or Decision(_ROLES[kind], "imported")
+        name: rules.decide(RUNS, name) or RoleDecision(_ROLES[kind], "imported")
         for kind in reversed(KINDS)
         for name in own[kind]
     }
@@ -109,8 +109,8 @@ def _run(path: Path, row: dict[str, Any], rules: RoleRules) -> Run:
     return Run(
         id=str(row["run_id"]),
         database=path,
-        tracker=Imported.name,
-        parts=(Part(RUNS, str(row["run_id"]), 1),),
+        tracker=ImportedRuns.name,
+        parts=(RunPart(RUNS, str(row["run_id"]), 1),),
         started=row.get("started"),
         ended=row.get("ended") or row.get("started"),
         params={name: v for name, v in values.items() if roles[name] is Role.PARAM},
@@ -141,4 +141,4 @@ def _value(value: Any) -> Any:
     return value == "true" if value in ("true", "false") else value
 
 
-ADAPTER = Imported()
+ADAPTER = ImportedRuns()

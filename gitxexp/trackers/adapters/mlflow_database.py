@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gitxexp.trackers import mlflow
-from gitxexp.trackers.adapter import Adapter, Point, Query
+from gitxexp.trackers.adapter import Adapter, MetricPoint, RunQuery
 from gitxexp.trackers.databases import Database, reading
 from gitxexp.trackers.mlflow import Record
 from gitxexp.trackers.run import ColumnFacts, Run
@@ -35,12 +35,12 @@ class MlflowDatabase(Adapter):
         """Whether a database has MLflow's tables."""
         return _is_mlflow(database)
 
-    def runs(self, path: Path, query: Query) -> list[Run]:
+    def runs(self, path: Path, query: RunQuery) -> list[Run]:
         """Every run that was not deleted."""
         found = reading(path, lambda database: _records(database, None))
         return mlflow.newest_first([self._run(each, path, query) for each in found])
 
-    def latest(self, path: Path, query: Query) -> Run | None:
+    def latest(self, path: Path, query: RunQuery) -> Run | None:
         """The run that ended last."""
 
         def action(database: Database) -> list[Record]:
@@ -53,7 +53,7 @@ class MlflowDatabase(Adapter):
         found = reading(path, action)
         return self._run(found[0], path, query) if found else None
 
-    def find(self, path: Path, query: Query, id: str) -> Run | None:
+    def find(self, path: Path, query: RunQuery, id: str) -> Run | None:
         """The run of that id, or of that name where only one has it."""
 
         def action(database: Database) -> list[Record]:
@@ -67,7 +67,7 @@ class MlflowDatabase(Adapter):
         found = reading(path, action)
         return self._run(found[0], path, query) if found else None
 
-    def columns(self, path: Path, query: Query) -> list[ColumnFacts]:
+    def columns(self, path: Path, query: RunQuery) -> list[ColumnFacts]:
         """The values of the newest run, and of others the names that it does not have."""
         found: dict[str, ColumnFacts] = {}
         records = reading(path, lambda database: _records(database, None))
@@ -77,17 +77,18 @@ class MlflowDatabase(Adapter):
                 found.setdefault(each.column, each)
         return list(found.values())
 
-    def series(self, run: Run, metric: str) -> list[Point]:
+    def series(self, run: Run, metric: str) -> list[MetricPoint]:
         """The values of a metric by step and time."""
         sql = (
             "SELECT value, step, timestamp FROM metrics WHERE run_uuid = ? AND key = ?"
             " AND NOT is_nan ORDER BY step, timestamp"
         )
         return reading(
-            run.database, lambda d: [Point(*values) for values in d.rows(sql, [run.id, metric])]
+            run.database,
+            lambda d: [MetricPoint(*values) for values in d.rows(sql, [run.id, metric])],
         )
 
-    def _run(self, record: Record, path: Path, query: Query) -> Run:
+    def _run(self, record: Record, path: Path, query: RunQuery) -> Run:
         return mlflow.run_of(record, path, self.name, query.rules, "runs")
 
 

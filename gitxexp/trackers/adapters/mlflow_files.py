@@ -21,7 +21,7 @@ from typing import Any
 from gitxexp.common.limits import scalar
 from gitxexp.storage.paths import problem
 from gitxexp.trackers import mlflow
-from gitxexp.trackers.adapter import Adapter, Point, Query
+from gitxexp.trackers.adapter import Adapter, MetricPoint, RunQuery
 from gitxexp.trackers.files import file_of
 from gitxexp.trackers.mlflow import Record
 from gitxexp.trackers.run import ColumnFacts, Run
@@ -42,12 +42,12 @@ class MlflowFiles(Adapter):
         """Whether a folder holds experiments of MLflow."""
         return path.is_dir() and any(True for _ in _described(path))
 
-    def runs(self, path: Path, query: Query) -> list[Run]:
+    def runs(self, path: Path, query: RunQuery) -> list[Run]:
         """Every run that was not deleted."""
         found = [self._run(folder, name, path, query) for folder, name in run_folders(path)]
         return mlflow.newest_first([run for run in found if run is not None])
 
-    def latest(self, path: Path, query: Query) -> Run | None:
+    def latest(self, path: Path, query: RunQuery) -> Run | None:
         """The run that ended last; of the others only ``meta.yaml`` is read."""
         best: tuple[int, Path, str] | None = None
         for folder, name in run_folders(path):
@@ -57,7 +57,7 @@ class MlflowFiles(Adapter):
                 best = when, folder, name
         return self._run(best[1], best[2], path, query) if best else None
 
-    def find(self, path: Path, query: Query, id: str) -> Run | None:
+    def find(self, path: Path, query: RunQuery, id: str) -> Run | None:
         """The run of that id, or of that name where only one has it."""
         named = []
         for folder, name in run_folders(path):
@@ -66,7 +66,7 @@ class MlflowFiles(Adapter):
             named += [(folder, name)] if _run_name(folder, _meta(folder)) == id else []
         return self._run(*named[0], path, query) if len(named) == 1 else None
 
-    def columns(self, path: Path, query: Query) -> list[ColumnFacts]:
+    def columns(self, path: Path, query: RunQuery) -> list[ColumnFacts]:
         """The values of the newest run, and of others the names that it does not have."""
         records = [
             record for folder, name in run_folders(path) if (record := read_record(folder, name))
@@ -78,14 +78,14 @@ class MlflowFiles(Adapter):
                 found.setdefault(each.column, each)
         return list(found.values())
 
-    def series(self, run: Run, metric: str) -> list[Point]:
+    def series(self, run: Run, metric: str) -> list[MetricPoint]:
         """The values of a metric by step and time."""
         for folder, _ in run_folders(run.database):
             if folder.name == run.id:
                 return [p for p in read_points(folder, metric) if p.value == p.value]
         return []
 
-    def _run(self, folder: Path, experiment: str, path: Path, query: Query) -> Run | None:
+    def _run(self, folder: Path, experiment: str, path: Path, query: RunQuery) -> Run | None:
         record = read_record(folder, experiment)
         return mlflow.run_of(record, path, self.name, query.rules) if record else None
 
@@ -132,7 +132,7 @@ def read_record(folder: Path, experiment: str) -> Record | None:
     return record
 
 
-def read_points(folder: Path, metric: str) -> list[Point]:
+def read_points(folder: Path, metric: str) -> list[MetricPoint]:
     """Every value of a metric by step and time (milliseconds), NaN included."""
     file = None if problem(metric) else file_of(folder / "metrics", metric)
     if file is None or not _is_folder(folder / "metrics"):
@@ -217,14 +217,14 @@ def _lstat(path: Path) -> os.stat_result | None:
         return None
 
 
-def _point(line: str) -> Point | None:
+def _point(line: str) -> MetricPoint | None:
     """``TIME VALUE [STEP [DATASET MODEL ...]]``."""
     parts = line.split()
     if len(parts) < 2:
         return None
     try:
         step = int(parts[2]) if len(parts) > 2 else 0
-        return Point(float(parts[1]), step, int(parts[0]))
+        return MetricPoint(float(parts[1]), step, int(parts[0]))
     except ValueError:
         return None
 

@@ -17,11 +17,11 @@ from zlib import crc32
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.limits import MOST_DIGITS
 from gitxexp.trackers import roles
-from gitxexp.trackers.adapter import Adapter, Point, Query
+from gitxexp.trackers.adapter import Adapter, MetricPoint, RunQuery
 from gitxexp.trackers.column_names import Role, maximize
 from gitxexp.trackers.databases import Database, reading
-from gitxexp.trackers.roles import Decision, RoleRules, Values
-from gitxexp.trackers.run import ColumnFacts, Part, Run
+from gitxexp.trackers.roles import ColumnValues, RoleDecision, RoleRules
+from gitxexp.trackers.run import ColumnFacts, Run, RunPart
 from gitxexp.trackers.tables import all_tables
 
 _TABLES = {"studies", "study_directions", "trials", "trial_params", "trial_values"}
@@ -55,17 +55,17 @@ class OptunaStorage(Adapter):
         """Whether a database has Optuna's tables."""
         return _is_optuna(database)
 
-    def runs(self, path: Path, query: Query) -> list[Run]:
+    def runs(self, path: Path, query: RunQuery) -> list[Run]:
         """Every trial that has begun, the one that ended last first."""
         trials = reading(path, lambda database: _trials(database, ""))
         return [_run(trial, path, query.rules) for trial in trials]
 
-    def latest(self, path: Path, query: Query) -> Run | None:
+    def latest(self, path: Path, query: RunQuery) -> Run | None:
         """The trial that ended last."""
         found = reading(path, lambda database: _trials(database, " LIMIT 1"))
         return _run(found[0], path, query.rules) if found else None
 
-    def columns(self, path: Path, query: Query) -> list[ColumnFacts]:
+    def columns(self, path: Path, query: RunQuery) -> list[ColumnFacts]:
         """The values of the newest trial, and of others the names that it does not have."""
         found: dict[str, ColumnFacts] = {}
         for trial in reading(path, lambda database: _trials(database, "")):
@@ -75,27 +75,27 @@ class OptunaStorage(Adapter):
                 found.setdefault(name, facts)
         return list(found.values())
 
-    def find(self, path: Path, query: Query, id: str) -> Run | None:
+    def find(self, path: Path, query: RunQuery, id: str) -> Run | None:
         """The trial of that id, or of a study and a number where only one has them."""
         found = self.runs(path, query)
         exact = [run for run in found if run.id == id]
         near = exact or [run for run in found if run.id.rpartition("-")[0] == id]
         return near[0] if len(near) == 1 else None
 
-    def series(self, run: Run, metric: str) -> list[Point]:
+    def series(self, run: Run, metric: str) -> list[MetricPoint]:
         """The intermediate values that a trial reported of its objective."""
         if metric not in run.series:
             return []
         return reading(run.database, lambda database: _reported(database, run.id))
 
 
-def _reported(database: Database, id: str) -> list[Point]:
+def _reported(database: Database, id: str) -> list[MetricPoint]:
     keys = [trial.key for trial in _trials(database, "") if trial.id == id]
     sql = (
         "SELECT intermediate_value, step FROM trial_intermediate_values"
         " WHERE trial_id = ? AND intermediate_value IS NOT NULL ORDER BY step"
     )
-    return [Point(*row) for key in keys[:1] for row in database.rows(sql, [key])]
+    return [MetricPoint(*row) for key in keys[:1] for row in database.rows(sql, [key])]
 
 
 def _id(study: str, number: Any, started: Any) -> str:
@@ -203,25 +203,27 @@ def _values(trial: _Trial) -> dict[str, Any]:
     return {**own, **trial.attributes, **trial.metrics, **trial.params}
 
 
-def _decisions(trial: _Trial, rules: RoleRules) -> dict[str, Decision]:
+def _decisions(trial: _Trial, rules: RoleRules) -> dict[str, RoleDecision]:
     """Role by the storage's own structure, unless the configuration says otherwise; user attributes
     of a trial are judged by name."""
 
-    def own() -> Iterator[tuple[str, Decision]]:
+    def own() -> Iterator[tuple[str, RoleDecision]]:
         for name in ("study_name", "trial_state"):
-            yield name, Decision(Role.CONTEXT, "recorded by Optuna")
+            yield name, RoleDecision(Role.CONTEXT, "recorded by Optuna")
         for name, value in trial.attributes.items():
             number = value if isinstance(value, int | float) else None
-            decision = roles.decide(_TABLE, name, Values(1, 1, value, number=number))
+            decision = roles.decide(_TABLE, name, ColumnValues(1, 1, value, number=number))
             measured = decision.role is Role.METRIC
             yield (
                 name,
-                decision if measured else Decision(Role.CONTEXT, "a user attribute of the trial"),
+                decision
+                if measured
+                else RoleDecision(Role.CONTEXT, "a user attribute of the trial"),
             )
         for name in trial.metrics:
-            yield name, Decision(Role.METRIC, "an objective of Optuna")
+            yield name, RoleDecision(Role.METRIC, "an objective of Optuna")
         for name in trial.params:
-            yield name, Decision(Role.PARAM, "a parameter of Optuna")
+            yield name, RoleDecision(Role.PARAM, "a parameter of Optuna")
 
     return {name: rules.decide(_TABLE, name) or decision for name, decision in own()}
 
@@ -234,7 +236,9 @@ def _run(trial: _Trial, path: Path, rules: RoleRules) -> Run:
         id=trial.id,
         database=path,
         tracker=OptunaStorage.name,
-        parts=(Part(_TABLE, trial.id, 1 + len(trial.params) + len(trial.metrics) + trial.steps),),
+        parts=(
+            RunPart(_TABLE, trial.id, 1 + len(trial.params) + len(trial.metrics) + trial.steps),
+        ),
         started=trial.started,
         ended=trial.ended or trial.started,
         params={n: v for n, v in values.items() if decided[n] is Role.PARAM},

@@ -12,7 +12,7 @@ from pathlib import Path
 from gitxexp.trackers.adapters.event_tables import EventTables, is_database
 from gitxexp.trackers.databases import Database, reading
 from gitxexp.trackers.event_rows import is_metric_table
-from gitxexp.trackers.tables import STRONG_RUN_COLUMNS, Table, all_tables, tables_of
+from gitxexp.trackers.tables import STRONG_RUN_COLUMNS, RunTable, all_tables, tables_of
 
 #: Tables that identify the database of another program (Optuna, Aim, Django, Airflow, Dagster, Prefect,
 #: Chroma, IPython's history, coverage, mypy, browsers), each with all its names needed.
@@ -54,7 +54,7 @@ class PlainTable(EventTables):
         return reading(path, lambda database: any(map(_has_results, tables_of(database))))
 
 
-def _has_results(table: Table) -> bool:
+def _has_results(table: RunTable) -> bool:
     if table.first_of(STRONG_RUN_COLUMNS) and table.time_column:
         return True
     has_results = is_metric_table(table) or table.is_optuna

@@ -22,7 +22,7 @@ from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.repair import write_object
 from gitxexp.storage.filters import as_files
 from gitxexp.storage.objects import CorruptObject, Objects, Progress, hash_file
-from gitxexp.storage.sources import Place, Stores, Strategy, temporary_worktree
+from gitxexp.storage.sources import ObjectCopy, Stores, Strategy, temporary_worktree
 from gitxexp.workflows.artifacts import write as artifacts_write
 from gitxexp.workflows.artifacts.locate import CommitFile, CommitFiles, PathMatch
 from gitxexp.workflows.artifacts.write import Target
@@ -272,14 +272,14 @@ class _Get:
     def by_places(self, file: CommitFile, target: Target) -> bool:
         """Write a DVC object from the first place with an intact copy; False if there is none."""
 
-        def attempt(place: Place) -> None:
+        def attempt(place: ObjectCopy) -> None:
             with artifacts_write.new_file(target, force=self.request.force) as out:
                 self.copy(place, out, file)
 
         return self.first_sound(file, target, attempt)
 
     def first_sound(
-        self, file: CommitFile, target: Target, attempt: Callable[[Place], None]
+        self, file: CommitFile, target: Target, attempt: Callable[[ObjectCopy], None]
     ) -> bool:
         """Try each copy in turn; a corrupt one is noted and the next is tried."""
         assert file.output is not None and file.oid is not None
@@ -301,7 +301,7 @@ class _Get:
             return True
         return False
 
-    def repair(self, file: CommitFile, valid: Place, damaged: Iterable[Path]) -> None:
+    def repair(self, file: CommitFile, valid: ObjectCopy, damaged: Iterable[Path]) -> None:
         """Replace damaged cache objects with a valid copy."""
         assert file.output is not None and file.oid is not None
         legacy = file.output.legacy
@@ -310,7 +310,7 @@ class _Get:
             if write_object(cache, file.oid, valid.file, legacy=legacy):
                 self.notes.append(f"{path} was repaired from the {valid.name}")
 
-    def copy(self, place: Place, out: BinaryIO, file: CommitFile) -> None:
+    def copy(self, place: ObjectCopy, out: BinaryIO, file: CommitFile) -> None:
         """Copy one object, verified unless the user disabled that."""
         artifacts_write.copy(
             place.file, out, _expected(file), verify=self.request.verify, report=self.report
@@ -326,7 +326,7 @@ class _Get:
             self.done.append(GotFile(file.path, target.path, len(content), "git"))
             return
 
-        def attempt(place: Place) -> None:
+        def attempt(place: ObjectCopy) -> None:
             wanted = _expected(file)
             if self.request.verify and not artifacts_write.matches_object(place.file, wanted):
                 raise CorruptObject("its content is not what its name says")
@@ -344,7 +344,7 @@ class _Get:
             source = work_file(tree, file.path)
             if not source.is_file():
                 raise self.nowhere(file)
-            attempt(Place(source, "temporary worktree"))
+            attempt(ObjectCopy(source, "temporary worktree"))
             self.done.append(
                 GotFile(file.path, target.path, source.stat().st_size, "temporary worktree")
             )

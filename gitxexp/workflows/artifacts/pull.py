@@ -16,7 +16,7 @@ from gitxexp.repository import version
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc import remote as dvc_remote
-from gitxexp.storage.dvc.changes import Kind, is_written_since, status
+from gitxexp.storage.dvc.changes import ChangeKind, is_written_since, status
 from gitxexp.storage.dvc.places import has_dvc
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.session import NoRemote
@@ -244,7 +244,7 @@ def _written_here(project: Project) -> frozenset[str]:
     changes = status(project.top, outputs, project.stat_cache)
     return frozenset(
         change.output.path for change in changes
-        if change.kind is Kind.MODIFIED and is_written_since(project.top, change.output)
+        if change.kind is ChangeKind.MODIFIED and is_written_since(project.top, change.output)
     )  # fmt: skip
 
 
@@ -259,9 +259,9 @@ def _bring(project: Project, written: Collection[str], progress: Progress | None
     kept: list[Output] = []
     stale: list[Output] = []
     for change in status(top, outputs, project.stat_cache, progress):
-        if change.kind is Kind.NEW or not (change.output.hash or change.output.files):
+        if change.kind is ChangeKind.NEW or not (change.output.hash or change.output.files):
             continue
-        own = change.kind is Kind.MODIFIED and (
+        own = change.kind is ChangeKind.MODIFIED and (
             change.output.path in written or not _is_stored(objects, change.output, change.actual)
         )
         (kept if own else stale).append(change.output)
@@ -311,7 +311,7 @@ def _inside(path: str, out: Output) -> bool:
 def _checkout(project: Project, outputs: Sequence[Output]) -> None:
     """Place data with DVC's configured link type, and writable outputs as real files."""
     config = project.config
-    data = [out for out in outputs if describe.role(out.path, config) is describe.Role.DATA]
+    data = [out for out in outputs if describe.role(out.path, config) is describe.OutputRole.DATA]
     made = [out for out in outputs if out not in data]
     for members, links in ((data, None), (made, ["reflink", "copy"])):
         if members:

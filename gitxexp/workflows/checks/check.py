@@ -14,20 +14,20 @@ from gitxexp.repository.repository import Project
 from gitxexp.storage.git import asked_once
 from gitxexp.workflows.checks import unchanged
 from gitxexp.workflows.checks.context import Context
-from gitxexp.workflows.checks.report import CheckRequest, Ignored, Report, Skipped
+from gitxexp.workflows.checks.report import CheckReport, CheckRequest, Ignored, Skipped
 from gitxexp.workflows.checks.rule import (
     UNREADABLE,
     Finding,
-    Level,
     Rule,
     Scope,
+    Severity,
     rules,
     rules_before,
 )
 
 
 @asked_once()
-def check(project: Project | None, request: CheckRequest) -> Report:
+def check(project: Project | None, request: CheckRequest) -> CheckReport:
     """Apply the rules that ``request`` selects. ``project`` is None outside a repository.
 
     Raises UsageError for an unknown rule, XexpError for a named file that cannot be read.
@@ -39,7 +39,7 @@ def check(project: Project | None, request: CheckRequest) -> Report:
     kept, ignored = _sorted_out(found, context.config)
     skipped = tuple(Skipped(rule, why) for rule, why in context.skipped)
     names = tuple(dict.fromkeys(rule.id for rule in chosen))
-    report = Report(tuple(kept), tuple(ignored), skipped, names)
+    report = CheckReport(tuple(kept), tuple(ignored), skipped, names)
     if merges := context.merges:
         report = replace(
             report, merges=merges.merges, dropped=merges.dropped, problems=merges.problems
@@ -113,7 +113,7 @@ def _found(chosen: list[Rule], context: Context) -> Iterator[Finding]:
         yield from results.found(of_files, context)
 
 
-_ORDER = list(Level)
+_ORDER = list(Severity)
 
 
 def _sorted_out(found: Iterable[Finding], config: Config) -> tuple[list[Finding], list[Ignored]]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Changed:
+class ChangedFile:
     """A file that differs from HEAD or is untracked; ``state`` as of :func:`.commit.status`."""
 
     path: str
@@ -92,9 +92,9 @@ class Context:
         return self.at.inside(path.absolute()) or str(path)
 
     @cached_property
-    def changes(self) -> tuple[Changed, ...]:
+    def changes(self) -> tuple[ChangedFile, ...]:
         """What ``git status`` lists."""
-        return tuple(Changed(path, state) for state, path in commit.status(self.project))
+        return tuple(ChangedFile(path, state) for state, path in commit.status(self.project))
 
     @cached_property
     def fields(self) -> Fields | None:

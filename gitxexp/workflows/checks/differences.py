@@ -20,10 +20,10 @@ from gitxexp.repository.repository import Project
 from gitxexp.trackers import column_names
 from gitxexp.trackers.databases import Database, reading
 from gitxexp.trackers.event_rows import condition
-from gitxexp.trackers.tables import Table, tables_of
+from gitxexp.trackers.tables import RunTable, tables_of
 from gitxexp.workflows.checks import sample
 from gitxexp.workflows.checks.layout import ID_COLUMNS, PREDICTIONS, RIGHT, TRUTHS
-from gitxexp.workflows.checks.sample import Rows, Sample, Summary
+from gitxexp.workflows.checks.sample import RowSample, Sample, Summary
 from gitxexp.workflows.experiments import stores
 from gitxexp.workflows.explore.filters import finite
 
@@ -147,7 +147,7 @@ def _is_rate(metric: str) -> bool:
     return column_names.canonical(metric) in ("accuracy", "error_rate")
 
 
-def _column_of(table: Table, metric: str) -> str | None:
+def _column_of(table: RunTable, metric: str) -> str | None:
     """Return the column whose mean a metric may be: with its name, or its name without "mean"."""
     bare = [word for word in column_names.words(column_names.bare(metric)) if word not in _MEAN]
     for column in table.columns:
@@ -156,7 +156,7 @@ def _column_of(table: Table, metric: str) -> str | None:
     return None
 
 
-def _is_right(database: Database, table: Table) -> str | None:
+def _is_right(database: Database, table: RunTable) -> str | None:
     """Return an SQL expression: 1 if the row is correct, 0 if not, NULL without an answer."""
     one, other = table.first_of(PREDICTIONS), table.first_of(TRUTHS)
     if one and other:
@@ -168,20 +168,20 @@ def _is_right(database: Database, table: Table) -> str | None:
     return None if right is None else f"CAST({quote(right)} AS INTEGER)"
 
 
-def _rows(database: Database, table: Table, run: RecordedRun) -> Rows | None:
+def _rows(database: Database, table: RunTable, run: RecordedRun) -> RowSample | None:
     """Return the rows of a run in a table, by its id or else its version; None if there are none,
     or a large table would have to be scanned."""
     if table.key[:1] != (table.run_column,) and _is_large(database, table):
         return None
     for where, params in _conditions(database, table, run):
-        rows = Rows(database, quote(table.name), where, params)
+        rows = RowSample(database, quote(table.name), where, params)
         if rows.ask("1", "1 = 1 LIMIT 1"):
             return rows
     return None
 
 
 def _conditions(
-    database: Database, table: Table, run: RecordedRun
+    database: Database, table: RunTable, run: RecordedRun
 ) -> Iterator[tuple[str, Sequence[Any]]]:
     if run.id and table.run_column:
         where, params = condition(database, table, run.id)
@@ -191,14 +191,14 @@ def _conditions(
             yield f"{quote(name)} = ?", [run.version]
 
 
-def _is_large(database: Database, table: Table) -> bool:
+def _is_large(database: Database, table: RunTable) -> bool:
     if not table.has_rowid:
         return True
     ((last,),) = database.rows(f"SELECT max(rowid) FROM {quote(table.name)}")
     return (last or 0) > _SCANNED
 
 
-def _rates(rows: Rows, right: str, wanted: Mapping[str, float]) -> dict[str, Sample]:
+def _rates(rows: RowSample, right: str, wanted: Mapping[str, float]) -> dict[str, Sample]:
     if not wanted:
         return {}
     ((n, hits),) = rows.ask(f"count({right}), sum({right})")
@@ -217,7 +217,7 @@ def _of_rates(hits: float, n: int, wanted: Mapping[str, float]) -> dict[str, Sam
     return found
 
 
-def _means(rows: Rows, wanted: Mapping[str, tuple[str, float]]) -> dict[str, Sample]:
+def _means(rows: RowSample, wanted: Mapping[str, tuple[str, float]]) -> dict[str, Sample]:
     found = {}
     for name, (column, value) in wanted.items():
         shown = quote(column)

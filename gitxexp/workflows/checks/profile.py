@@ -21,8 +21,8 @@ from gitxexp.trackers import column_names, roles
 from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.databases import Database
 from gitxexp.trackers.event_rows import XETRACK_COLUMNS, plain, structure
-from gitxexp.trackers.roles import Decision, RoleRules, Values
-from gitxexp.trackers.tables import Table
+from gitxexp.trackers.roles import ColumnValues, RoleDecision, RoleRules
+from gitxexp.trackers.tables import RunTable
 from gitxexp.workflows.checks.layout import (
     ERRORS,
     ID_COLUMNS,
@@ -31,8 +31,8 @@ from gitxexp.workflows.checks.layout import (
     SPLITS,
     TRUTHS,
 )
-from gitxexp.workflows.checks.ranges import Ranges, Wanted, ranges
-from gitxexp.workflows.checks.rule import Finding, Fix, Level, found
+from gitxexp.workflows.checks.ranges import Aggregates, Ranges, ranges
+from gitxexp.workflows.checks.rule import Finding, Fix, Severity, found
 
 #: Rows shown per finding.
 MOST = 20
@@ -72,7 +72,7 @@ _NUMBERS = ("INT", "REAL", "DOUB", "FLOA", "NUM", "DEC", "BOOL", "HUGE")
 
 
 @dataclass(frozen=True, slots=True)
-class Cells:
+class ColumnSummary:
     """Summary of a column in a group: rows with a value, extremes, and sum."""
 
     filled: int = 0
@@ -92,7 +92,7 @@ class Cells:
 
 
 @dataclass(frozen=True)
-class Group:
+class RunGroup:
     """The rows of one run that have one configuration.
 
     ``matches`` counts the rows with prediction and truth, and those where they are equal;
@@ -102,7 +102,7 @@ class Group:
 
     run: str
     rows: int
-    cells: Mapping[str, Cells]
+    cells: Mapping[str, ColumnSummary]
     matches: tuple[int, int] = (0, 0)
     misses: tuple[float, float] | None = None
     varying: Mapping[str, Any] = field(default_factory=dict)  #: by column, where a run has several
@@ -122,7 +122,7 @@ class Group:
         return cells.least if cells is not None and cells.constant else None
 
 
-class Spread(NamedTuple):
+class Repetition(NamedTuple):
     """This many ``inputs`` are in ``rows`` rows each, in ``groups`` groups."""
 
     rows: int
@@ -150,12 +150,17 @@ class TableProfile:
     """One table of an open database. ``shown`` is the file as findings name it."""
 
     def __init__(
-        self, database: Database, table: Table, shown: str, rules: RoleRules, id_column: str | None
+        self,
+        database: Database,
+        table: RunTable,
+        shown: str,
+        rules: RoleRules,
+        id_column: str | None,
     ) -> None:
         self.database, self.table, self.shown, self.rules = database, table, shown, rules
         self._asked_id = id_column
         self.details: Sequence[str] = ()  #: parameters with a value of their own in most rows
-        self.chosen: Sequence[Group] = self.groups
+        self.chosen: Sequence[RunGroup] = self.groups
         self.beside: Sequence[TableProfile] = ()  #: the other tables of the file
 
     # -- columns -----------------------------------------------------------------------------------
@@ -223,7 +228,7 @@ class TableProfile:
         names = {name: column_names.bare(name).lower() for name in self.table.columns}
         return [name for name, bare in names.items() if bare in _SPLIT_BY]
 
-    def stratum(self, group: Group) -> tuple[Any, ...]:
+    def stratum(self, group: RunGroup) -> tuple[Any, ...]:
         """What a group evaluated, such as its task, and its seed: others are not compared with it."""
         config = sorted(self.config(group).items())
         return tuple(v for name, v in config if column_names.bare(name).lower() in _STRATA)
@@ -248,7 +253,7 @@ class TableProfile:
     # -- the statement -----------------------------------------------------------------------------
 
     @cached_property
-    def groups(self) -> Sequence[Group]:
+    def groups(self) -> Sequence[RunGroup]:
         """The runs of the table, oldest first; for an evaluation, the configurations in each."""
         groups = self._read(())
         varying = self._varying(groups) if self.id_column else ()
@@ -264,18 +269,18 @@ class TableProfile:
                 self.details = varying
         return sorted(groups, key=self._begin)
 
-    def _begin(self, group: Group) -> tuple[str, str]:
-        time = group.cells.get(self.table.time_column or "", Cells())
+    def _begin(self, group: RunGroup) -> tuple[str, str]:
+        time = group.cells.get(self.table.time_column or "", ColumnSummary())
         return str(time.least or ""), group.run
 
-    def _read(self, varying: Sequence[str]) -> list[Group]:
+    def _read(self, varying: Sequence[str]) -> list[RunGroup]:
         by = [quote(name) for name in (self.run_column, *varying) if name]
         groups = self._grouped(by, varying)
         if len(groups) > RUNS:
             return self._grouped([], ())
         return groups
 
-    def _grouped(self, by: Sequence[str], varying: Sequence[str]) -> list[Group]:
+    def _grouped(self, by: Sequence[str], varying: Sequence[str]) -> list[RunGroup]:
         wanted = {name: self._aggregates(name) for name in self.table.columns}
         items = [item for each in wanted.values() for item in each.items]
         found = []
@@ -286,7 +291,7 @@ class TableProfile:
                 continue
             own = zip(varying, map(plain, key[-len(varying) :]), strict=True) if varying else ()
             run = key[0] if self.run_column and by else None
-            found.append(Group(
+            found.append(RunGroup(
                 "" if run is None else str(run),
                 rows,
                 dict(_cells(wanted, row[len(by) + 7 :])),
@@ -316,7 +321,9 @@ class TableProfile:
             return scans[0]
         return (list(chain.from_iterable(rows)) for rows in zip(*scans, strict=True))
 
-    def _in_ranges(self, by: Sequence[str], wanted: Mapping[str, Wanted]) -> list[list[Any]] | None:
+    def _in_ranges(
+        self, by: Sequence[str], wanted: Mapping[str, Aggregates]
+    ) -> list[list[Any]] | None:
         """The same of a large table whose runs are contiguous, without a sort; else None."""
         if self.database.kind != "sqlite" or not self.table.has_rowid or len(by) != 1:
             return None
@@ -338,20 +345,20 @@ class TableProfile:
         turns = sum(1 for one, other in pairwise(runs) if one != other)
         return turns > len(set(runs))
 
-    def _aggregates(self, name: str) -> Wanted:
+    def _aggregates(self, name: str) -> Aggregates:
         column = quote(name)
         if name == self.error_column:
-            return Wanted(self.failure)
+            return Aggregates(self.failure)
         if name == self.cache_column:
             text = column if self.database.kind == "sqlite" else f"CAST({column} AS VARCHAR)"
-            return Wanted(f"nullif({text}, '')")
+            return Aggregates(f"nullif({text}, '')")
         if not self._has_extremes(name):
-            return Wanted(column)
+            return Aggregates(column)
         if not self.is_number(name) or _is_param(name, self.table, self.rules):
-            return Wanted(column, extremes=True)
+            return Aggregates(column, extremes=True)
         if self.database.kind == "sqlite":
-            return Wanted(column, extremes=True, total=f"total({column})")
-        return Wanted(column, extremes=True, total=f"sum(CAST({column} AS DOUBLE))")
+            return Aggregates(column, extremes=True, total=f"total({column})")
+        return Aggregates(column, extremes=True, total=f"sum(CAST({column} AS DOUBLE))")
 
     def _has_extremes(self, name: str) -> bool:
         declared = self.table.types.get(name, "").upper()
@@ -381,7 +388,7 @@ class TableProfile:
         difference = f"CAST({one} AS DOUBLE) - CAST({other} AS DOUBLE)"
         return [both, equal, f"sum(abs({difference}))", f"sum(({difference}) * ({difference}))"]
 
-    def _varying(self, groups: Iterable[Group]) -> tuple[str, ...]:
+    def _varying(self, groups: Iterable[RunGroup]) -> tuple[str, ...]:
         """Parameters by their names that have several values within a run."""
         groups = list(groups)
         return tuple(
@@ -395,46 +402,46 @@ class TableProfile:
     # -- roles -------------------------------------------------------------------------------------
 
     @cached_property
-    def roles(self) -> dict[str, Decision]:
+    def roles(self) -> dict[str, RoleDecision]:
         """What each column is to an experiment, and why."""
         varying = {name for group in self.groups for name in group.varying}
         beside = frozenset(name.lower() for name in self.table.columns)
         rows = sum(group.rows for group in self.groups)
         facts = {name: self._facts(name, rows) for name in self.table.columns}
         sparse = any(0 < f.filled < rows and f.number is not None for f in facts.values())
-        own: dict[str, Decision] = {}
+        own: dict[str, RoleDecision] = {}
         for name, fact in facts.items():
             attached = sparse and fact.filled == rows and fact.constant
             facts[name] = fact._replace(attached=attached, beside=beside)
             if known := self.rules.decide(self.table.name, name) or structure(self.table, name):
                 own[name] = known
             elif name in varying:
-                own[name] = Decision(Role.PARAM, "a parameter of each row")
+                own[name] = RoleDecision(Role.PARAM, "a parameter of each row")
         return roles.of_table(self.table.name, facts, own, self.rules)
 
-    def _facts(self, name: str, rows: int) -> Values:
+    def _facts(self, name: str, rows: int) -> ColumnValues:
         every = [group.cells[name] for group in self.groups]
         filled = [cells for cells in every if cells.filled]
-        last = filled[-1] if filled else Cells()
+        last = filled[-1] if filled else ColumnSummary()
         numeric = bool(filled) and all(is_number(c.least) and is_number(c.most) for c in filled)
         fractions = any(isinstance(v, float) for c in filled for v in (c.least, c.most))
         flags = numeric and all(c.least in (0, 1) and c.most in (0, 1) for c in filled)
-        return Values(
+        return ColumnValues(
             rows, sum(cells.filled for cells in every), plain(last.most),
             all(cells.constant for cells in filled), numeric, fractions,
             last.most if is_number(last.most) else None, flags=flags,
         )  # fmt: skip
 
-    def config(self, group: Group) -> dict[str, Any]:
+    def config(self, group: RunGroup) -> dict[str, Any]:
         """The parameters of a group by name, those that are NULL left out; also those that another
         table has for its run."""
         return {**self._from_beside.get(group.run, {}), **self._own_config(group)}
 
-    def is_configured(self, group: Group) -> bool:
+    def is_configured(self, group: RunGroup) -> bool:
         """Whether any parameter is known of a group; the part of the data is none."""
         return bool(self.config(group).keys() - {self.split_column})
 
-    def _own_config(self, group: Group) -> dict[str, Any]:
+    def _own_config(self, group: RunGroup) -> dict[str, Any]:
         return {
             name: plain(value)
             for name in self.of_role(Role.PARAM)
@@ -460,14 +467,14 @@ class TableProfile:
                         found[run].setdefault(name, configs[run][name])
         return found
 
-    def by_config(self) -> dict[str, list[Group]]:
+    def by_config(self) -> dict[str, list[RunGroup]]:
         """The examined groups, by configuration."""
-        found: dict[str, list[Group]] = {}
+        found: dict[str, list[RunGroup]] = {}
         for group in self.chosen:
             found.setdefault(repr(sorted(self.config(group).items())), []).append(group)
         return found
 
-    def label(self, group: Group) -> str:
+    def label(self, group: RunGroup) -> str:
         """A display name for a group: its configuration in short, else its run."""
         varied = self._varied
         config = {name: value for name, value in self.config(group).items() if name in varied}
@@ -511,13 +518,13 @@ class TableProfile:
         return "IS" if self.database.kind == "sqlite" else "IS NOT DISTINCT FROM"
 
     @cached_property
-    def spread(self) -> Sequence[Spread]:
+    def spread(self) -> Sequence[Repetition]:
         """How often each input occurs, counted in one sort; nothing without a column of inputs."""
         if self.id_column is None:
             return ()
         if self.patterns is not None:
             every = range(len(self.chosen))
-            return [Spread(one.rows, one.runs(every), one.inputs) for one in self.patterns]
+            return [Repetition(one.rows, one.runs(every), one.inputs) for one in self.patterns]
         key = quote(self.id_column)
         where, params = self.where(self.chosen)
         sql = (
@@ -525,7 +532,7 @@ class TableProfile:
             f" count(DISTINCT {self._key()}) AS r FROM {self.from_table}"
             f" WHERE {key} IS NOT NULL AND {where} GROUP BY {key}) AS s GROUP BY 1, 2"
         )
-        return [Spread(*row) for row in self.database.rows(sql, params)]
+        return [Repetition(*row) for row in self.database.rows(sql, params)]
 
     @cached_property
     def patterns(self) -> Sequence[Pattern] | None:
@@ -703,13 +710,13 @@ class TableProfile:
                 found[text] = int(self.value(sql, params))
         return found
 
-    def shared_by(self, groups: Sequence[Group]) -> list[Pattern]:
+    def shared_by(self, groups: Sequence[RunGroup]) -> list[Pattern]:
         """The patterns of inputs that several of the runs of ``groups`` have."""
         names = {group.run for group in groups}
         runs = [at for at, group in enumerate(self.chosen) if group.run in names]
         return [one for one in self.patterns or () if one.runs(runs) > 1]
 
-    def overlap(self, groups: Sequence[Group], source: str) -> list[dict[str, Any]]:
+    def overlap(self, groups: Sequence[RunGroup], source: str) -> list[dict[str, Any]]:
         """The first inputs that are in several runs of groups of one configuration, in the rows of
         ``source``, an item of FROM."""
         key, run = quote(self.require_id()), quote(self.run_column or "")
@@ -736,7 +743,7 @@ class TableProfile:
             found[(run, *map(plain, row[1:-1] if self.run_column else row[:-1]))] = row[-1]
         return found
 
-    def where(self, groups: Sequence[Group], *, always: bool = False) -> tuple[str, list[Any]]:
+    def where(self, groups: Sequence[RunGroup], *, always: bool = False) -> tuple[str, list[Any]]:
         """A condition for the rows of groups, by their runs; "1 = 1" for all, unless ``always``."""
         runs = {group.run for group in groups}
         every = len(groups) == len(self.groups) and not always
@@ -770,7 +777,7 @@ class TableProfile:
         message: str,
         *,
         subject: str,
-        level: Level | None = None,
+        level: Severity | None = None,
         count: int = 1,
         rows: Iterable[Mapping[str, Any]] = (),
         hint: str = "",
@@ -798,16 +805,18 @@ class TableProfile:
 _LONG = XETRACK_COLUMNS & {"args", "kwargs", "function_result", "error"}
 
 
-def _cells(wanted: Mapping[str, Wanted], values: Sequence[Any]) -> Iterable[tuple[str, Cells]]:
+def _cells(
+    wanted: Mapping[str, Aggregates], values: Sequence[Any]
+) -> Iterable[tuple[str, ColumnSummary]]:
     rest = iter(values)
     for name, each in wanted.items():
         filled = int(next(rest))
         least, most = (plain(next(rest)), plain(next(rest))) if each.extremes else (None, None)
         total = next(rest) if each.total else None
-        yield name, Cells(filled, least, most, None if total is None else float(total))
+        yield name, ColumnSummary(filled, least, most, None if total is None else float(total))
 
 
-def _is_param(name: str, table: Table, rules: RoleRules) -> bool:
+def _is_param(name: str, table: RunTable, rules: RoleRules) -> bool:
     own = rules.decide(table.name, name) or structure(table, name)
     if own is not None:
         return own.role is Role.PARAM

@@ -21,7 +21,7 @@ _SAMPLE = 32
 _FEW = 4
 
 
-class Wanted(NamedTuple):
+class Aggregates(NamedTuple):
     """The aggregates of a column: the rows in which the expression ``value`` is not NULL, and where
     wanted its extremes and the sum ``total``."""
 
@@ -36,7 +36,7 @@ class Wanted(NamedTuple):
         return [f"count({self.value})", *ends, *([self.total] if self.total else [])]
 
 
-class Range(NamedTuple):
+class RowRange(NamedTuple):
     """The rows of a run, by rowid."""
 
     run: Any
@@ -44,7 +44,7 @@ class Range(NamedTuple):
     last: int
 
 
-def ranges(database: Database, source: str, run: str, most: int) -> list[Range] | None:
+def ranges(database: Database, source: str, run: str, most: int) -> list[RowRange] | None:
     """The range of each run of a table with ``run`` as its column, where each is contiguous; None if
     runs are known not to be, or if they are more than ``most``."""
 
@@ -56,7 +56,7 @@ def ranges(database: Database, source: str, run: str, most: int) -> list[Range] 
         return next(iter(database.rows(sql, [value, rowid])), None)
 
     ((end,),) = database.rows(f"SELECT max(rowid) FROM {source}")
-    found: list[Range] = []
+    found: list[RowRange] = []
     seen: set[Any] = set()
     begin = after(-(1 << 63), None)
     while begin is not None:
@@ -72,7 +72,7 @@ def ranges(database: Database, source: str, run: str, most: int) -> list[Range] 
         if value in seen or len(found) == most:
             return None
         seen.add(value)
-        found.append(Range(value, first, low))
+        found.append(RowRange(value, first, low))
         begin = after(low + 1, None) if low < end else None
     return found
 
@@ -85,9 +85,9 @@ class Ranges:
     database: Database
     source: str
     run: str
-    each: Sequence[Range]
+    each: Sequence[RowRange]
     first: Sequence[str]
-    wanted: Mapping[str, Wanted]
+    wanted: Mapping[str, Aggregates]
 
     def rows(self) -> list[list[Any]] | None:
         """A row per run: its id, the number of its rows, the first and the last rowid, and the values of
@@ -104,14 +104,14 @@ class Ranges:
             found.append(row)
         return found
 
-    def _aggregated(self, one: Range) -> list[Any] | None:
+    def _aggregated(self, one: RowRange) -> list[Any] | None:
         items = [item for each in self.wanted.values() for item in each.items]
         picks = ", ".join(["count(*)", f"sum(NOT ({self.run} IS ?))", *self.first, *items])
         sql = f"SELECT {picks} FROM {self.source} WHERE rowid BETWEEN ? AND ?"
         ((count, others, *values),) = self.database.rows(sql, [one.run, one.first, one.last])
         return None if others else [one.run, count, one.first, one.last, *values]
 
-    def _expected(self, one: Range) -> list[Any] | None:
+    def _expected(self, one: RowRange) -> list[Any] | None:
         """The row of a range by expectations; None if a row does not meet them."""
         sample = self._sample(one)
         columns = [
@@ -134,7 +134,7 @@ class Ranges:
             own += column.values(each, count, got)
         return [one.run, count, one.first, one.last, *own]
 
-    def _sample(self, one: Range) -> list[tuple[Any, ...]]:
+    def _sample(self, one: RowRange) -> list[tuple[Any, ...]]:
         """Of some rows, the first and the last among them, the values; of a column without extremes whether
         there is one."""
         picks = (
@@ -160,7 +160,7 @@ class _Expectation:
     params: Sequence[Any] = ()
     ends: Sequence[Any] = field(default=())
 
-    def values(self, wanted: Wanted, count: int, got: Iterator[Any]) -> list[Any]:
+    def values(self, wanted: Aggregates, count: int, got: Iterator[Any]) -> list[Any]:
         """The values of the items of ``wanted`` in ``count`` rows, those asked for being ``got``."""
         if not self.test:
             return [next(got) for _ in self.asked]
@@ -170,7 +170,7 @@ class _Expectation:
         return [count, *self.ends, *rest]
 
 
-def _expectation(wanted: Wanted, sample: Sequence[Any]) -> _Expectation:
+def _expectation(wanted: Aggregates, sample: Sequence[Any]) -> _Expectation:
     value, items = wanted.value, wanted.items
     if not sample or any(each is None for each in sample):
         return _Expectation(items)

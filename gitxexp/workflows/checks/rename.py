@@ -13,7 +13,7 @@ from gitxexp.common.text import counted
 from gitxexp.repository.repository import Project, Running
 from gitxexp.storage.dvc.databases import held_still
 from gitxexp.trackers.databases import Database, reading, writing
-from gitxexp.trackers.tables import Table, all_tables
+from gitxexp.trackers.tables import RunTable, all_tables
 
 
 def tables_with(path: Path, column: str) -> list[str]:
@@ -62,7 +62,7 @@ def _require_unused(database: Database, column: str, shown: str) -> None:
         )
 
 
-def _rename_in(database: Database, table: Table, old: str, new: str) -> None:
+def _rename_in(database: Database, table: RunTable, old: str, new: str) -> None:
     name, one, other = quote(table.name), quote(old), quote(new)
     if old in table.key:
         raise XexpError(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitxexp.common.dataclass import dataclass
-from gitxexp.workflows.checks.rule import Finding, Level
+from gitxexp.workflows.checks.rule import Finding, Severity
 
 if TYPE_CHECKING:
     from gitxexp.workflows.merge.check import DroppedRows
@@ -61,7 +61,7 @@ class Skipped:
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckReport:
     """The findings, most severe first; ``rules`` are those that were applied."""
 
     findings: tuple[Finding, ...] = ()
@@ -73,10 +73,10 @@ class Report:
     dropped: tuple[DroppedRows, ...] = ()  #: rows that they dropped
     problems: tuple[str, ...] = ()  #: those that could not be compared
 
-    def count(self, level: Level) -> int:
+    def count(self, level: Severity) -> int:
         """How many findings have that level."""
         return sum(one.level is level for one in self.findings)
 
     def failed(self, *, strict: bool = False) -> bool:
         """Whether anything is wrong: an error, or with ``strict`` a warning."""
-        return bool(self.count(Level.ERROR) or (strict and self.count(Level.WARNING)))
+        return bool(self.count(Severity.ERROR) or (strict and self.count(Severity.WARNING)))

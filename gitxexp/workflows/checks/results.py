@@ -15,8 +15,8 @@ from gitxexp.trackers.times import moment
 from gitxexp.workflows.checks import stores
 from gitxexp.workflows.checks.context import Context
 from gitxexp.workflows.checks.layout import ID_COLUMNS
-from gitxexp.workflows.checks.profile import Group, TableProfile
-from gitxexp.workflows.checks.rule import UNREADABLE, Finding, Level, Rule, Scope
+from gitxexp.workflows.checks.profile import RunGroup, TableProfile
+from gitxexp.workflows.checks.rule import UNREADABLE, Finding, Rule, Scope, Severity
 from gitxexp.workflows.checks.stores import Store
 from gitxexp.workflows.experiments import collect
 from gitxexp.workflows.experiments.stores import absent_databases, sources
@@ -44,7 +44,7 @@ def found(rules: Sequence[Rule], context: Context) -> Iterator[Finding]:
                 raise
             shown = context.shown(path)
             message = error.message.replace(str(path), shown)
-            yield Finding(UNREADABLE, Level.ERROR, message, shown, hint=error.hint or "")
+            yield Finding(UNREADABLE, Severity.ERROR, message, shown, hint=error.hint or "")
     if not named:
         yield from _in_store(stores.of_registry(context.project), rules, context, asked)
     asked.require()
@@ -174,7 +174,7 @@ def _profiles(database: Database, context: Context) -> list[TableProfile]:
     return profiles
 
 
-def _choose(table: TableProfile, context: Context) -> list[Group]:
+def _choose(table: TableProfile, context: Context) -> list[RunGroup]:
     """Return the groups of the requested run, and since the requested version."""
     request, groups = context.request, table.groups
     if request.run:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gitxexp.repository.repository import Project, Running
 
 
-class Level(StrEnum):
+class Severity(StrEnum):
     """The severity of a finding: an error makes a result wrong, a warning may, a note informs."""
 
     ERROR = "error"
@@ -61,7 +61,7 @@ class Finding:
     """
 
     rule: str
-    level: Level
+    level: Severity
     message: str
     path: str = ""
     table: str = ""
@@ -88,7 +88,7 @@ class Rule:
     """A rule: ``level`` applies to its findings unless they set their own."""
 
     id: str
-    level: Level
+    level: Severity
     scope: Scope
     function: Callable[..., Iterable[Finding]]
 
@@ -120,7 +120,9 @@ _LEVELLED = "levelled"
 _known: dict[tuple[str, Scope], Rule] = {}
 
 
-def rule(id: str, level: Level, scope: Scope) -> Callable[[Callable[..., Iterable[Finding]]], Rule]:
+def rule(
+    id: str, level: Severity, scope: Scope
+) -> Callable[[Callable[..., Iterable[Finding]]], Rule]:
     """Turn a function that yields :func:`found` into a rule; a rule with several scopes (say a
     table, and two files) consists of several functions with the same id."""
 
@@ -134,7 +136,7 @@ def rule(id: str, level: Level, scope: Scope) -> Callable[[Callable[..., Iterabl
 def found(
     message: str,
     *,
-    level: Level | None = None,
+    level: Severity | None = None,
     path: str = "",
     table: str = "",
     subject: str = "",
@@ -147,7 +149,7 @@ def found(
     """Return a finding; the rule that yields it fills in its id, and its level if ``level`` is
     None."""
     return Finding(
-        _LEVELLED if level else "", level or Level.NOTE, message, path, table, subject, count,
+        _LEVELLED if level else "", level or Severity.NOTE, message, path, table, subject, count,
         tuple(rows), hint, fix, listed,
     )  # fmt: skip
 

@@ -22,7 +22,7 @@ class Sample(NamedTuple):
     values: Sequence[float] = ()
 
 
-class Rows(NamedTuple):
+class RowSample(NamedTuple):
     """A selection of rows: an item of FROM, a condition, and its parameters."""
 
     database: Database
@@ -51,7 +51,7 @@ def of_rate(hits: float, n: int) -> Sample:
     return Sample(intervals.wilson(hits, n))
 
 
-def of_column(rows: Rows, name: str, known: Summary) -> Sample:
+def of_column(rows: RowSample, name: str, known: Summary) -> Sample:
     """The interval of a column's numbers: Wilson's if all are 0 or 1, else a bootstrap of the mean,
     or the normal one for many rows. Needs at least one number."""
     column, n = quote(name), known.n

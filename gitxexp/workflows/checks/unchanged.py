@@ -17,8 +17,8 @@ from typing import Any
 from gitxexp._version import __version__
 from gitxexp.common.files import SUFFIXES, atomic_write
 from gitxexp.repository.repository import Project
-from gitxexp.workflows.checks.report import CheckRequest, Ignored, Report, Skipped
-from gitxexp.workflows.checks.rule import Finding, Level
+from gitxexp.workflows.checks.report import CheckReport, CheckRequest, Ignored, Skipped
+from gitxexp.workflows.checks.rule import Finding, Severity
 
 #: Its name in the repository's state folder; a different one for each work tree.
 _FILE = "check.json"
@@ -27,7 +27,7 @@ _SETTINGS = r"^(xexp|merge\.xexp)\."
 _OURS = (".xexp/config.toml", ".xexp/registry.db", ".dvc/config", ".dvc/config.local")
 
 
-def known(project: Project, request: CheckRequest) -> Report | None:
+def known(project: Project, request: CheckRequest) -> CheckReport | None:
     """The report of the last check that found no error, if nothing has changed since."""
     if not is_whole(request) or project.places.top is None:
         return None
@@ -39,13 +39,13 @@ def known(project: Project, request: CheckRequest) -> Report | None:
 
 
 def remember(
-    project: Project, request: CheckRequest, report: Report, watched: Iterable[Path]
+    project: Project, request: CheckRequest, report: CheckReport, watched: Iterable[Path]
 ) -> None:
     """Save the report of a check that found no error; otherwise delete the last one."""
     if not is_whole(request) or project.places.top is None:
         return
     path = _path(project)
-    if report.count(Level.ERROR):
+    if report.count(Severity.ERROR):
         path.unlink(missing_ok=True)
         return
     names = sorted(str(each) for each in watched)
@@ -99,7 +99,7 @@ def _stats(paths: Iterable[str]) -> Iterator[list[Any]]:
             yield [name, info.st_ino, info.st_size, info.st_mtime_ns]
 
 
-def _plain(report: Report) -> dict[str, Any]:
+def _plain(report: CheckReport) -> dict[str, Any]:
     return {
         "findings": [_finding(one) for one in report.findings],
         "ignored": [[_finding(one.finding), one.reason] for one in report.ignored],
@@ -124,13 +124,13 @@ def _finding(one: Finding) -> list[Any]:
     ]
 
 
-def _report(stored: dict[str, Any]) -> Report:
+def _report(stored: dict[str, Any]) -> CheckReport:
     def finding(values: list[Any]) -> Finding:
         *named, count, rows, hint, listed = values
         rule, level, message, path, table, subject = named
         return Finding(
             rule,
-            Level(level),
+            Severity(level),
             message,
             path,
             table,
@@ -141,7 +141,7 @@ def _report(stored: dict[str, Any]) -> Report:
             listed=listed,
         )
 
-    return Report(
+    return CheckReport(
         tuple(map(finding, stored["findings"])),
         tuple(Ignored(finding(values), reason) for values, reason in stored["ignored"]),
         tuple(Skipped(*pair) for pair in stored["skipped"]),

@@ -31,8 +31,8 @@ from gitxexp.trackers.files import read_metrics, read_params
 from gitxexp.trackers.run import Run
 from gitxexp.trackers.tables import tables_of
 from gitxexp.workflows.experiments import collect, describe, stores
-from gitxexp.workflows.experiments.collect import Wanted
-from gitxexp.workflows.experiments.describe import Role
+from gitxexp.workflows.experiments.collect import RunChoice
+from gitxexp.workflows.experiments.describe import OutputRole
 from gitxexp.workflows.experiments.outputs import Outputs
 from gitxexp.workflows.models.inventory import ModelStore, all_slots, root_of
 
@@ -93,7 +93,7 @@ def bind(
     run, or if a parameter or metrics file contradicts the run.
     """
     touched = {*modified, *(output.path for output in outputs.changed)}
-    last = collect.collect(project.top, project.config, Wanted()).run if earlier else run
+    last = collect.collect(project.top, project.config, RunChoice()).run if earlier else run
     writer = last if last is not None and last.id != run.id else None
     kept = kept_of(project, run.id) if writer is not None or apart else ()
     own = {file.path: file.file for file in kept}
@@ -135,7 +135,7 @@ def kept_of(project: Project, run: str) -> tuple[KeptFile, ...]:
             oid = file_hashes(project.top, [(path, False)], project.stat_cache)[path]
             if oid == file.md5:
                 continue
-            is_model = describe.role(file.path, project.config) is Role.MODEL
+            is_model = describe.role(file.path, project.config) is OutputRole.MODEL
             if is_model and find_object(store.caches(root_of(store, file.path)), oid) is None:
                 raise NoAnswer(
                     f"{file.path} in the work tree has no other copy and would be replaced",
@@ -162,7 +162,8 @@ def _refuse_files_of(project: Project, run: Run, writer: Run, touched: set[str])
     theirs = [
         path
         for path in sorted(touched - databases)
-        if describe.role(path, project.config) is Role.MODEL and not _is_candidate(project, path)
+        if describe.role(path, project.config) is OutputRole.MODEL
+        and not _is_candidate(project, path)
     ]
     if theirs:
         raise NoAnswer(

@@ -41,7 +41,7 @@ _NAME_IT = "a column of times or runs; [results] table in .xexp/config.toml can 
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RunChoice:
     """Which run to take, and what the command line adds."""
 
     run: str | None = None
@@ -92,7 +92,7 @@ class Collected:
         ]
 
 
-def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
+def collect(top: Path, config: Config, wanted: RunChoice) -> Collected:
     """Collect one experiment of the work tree at ``top``.
 
     Raises XexpError if the requested run is in no results database.
@@ -238,7 +238,9 @@ def role_rules(config: Config) -> RoleRules:
     return RoleRules(globs, frozenset(params), frozenset(metrics))
 
 
-def _choose(top: Path, config: Config, wanted: Wanted) -> tuple[Run | None, list[Run], list[str]]:
+def _choose(
+    top: Path, config: Config, wanted: RunChoice
+) -> tuple[Run | None, list[Run], list[str]]:
     """Return the run that is asked for, or that wrote last; what it is in other databases, where that
     is certain; and notes."""
     rules, table = role_rules(config), config.results_table or None
@@ -294,7 +296,7 @@ def _together(one: Run, other: Run) -> bool:
     return one.id == other.id and abs(own[1].seconds - its[1].seconds) < _APART
 
 
-def _beside(top: Path, config: Config, wanted: Wanted, run: Run) -> list[Run]:
+def _beside(top: Path, config: Config, wanted: RunChoice, run: Run) -> list[Run]:
     """Return what ``run`` is called in other databases, or in tables that are not joined with its own."""
     rules, table = role_rules(config), config.results_table or None
     found = []

@@ -46,7 +46,7 @@ _MEASURE_SUFFIXES = frozenset(
 )  # fmt: skip
 
 
-class Role(StrEnum):
+class OutputRole(StrEnum):
     """What a DVC output is to an experiment."""
 
     DATA = "data"
@@ -54,43 +54,43 @@ class Role(StrEnum):
     RESULTS = "results"
 
 
-def role(path: str, config: Config) -> Role:
+def role(path: str, config: Config) -> OutputRole:
     """The role of the output at ``path``: by configuration, else by what DVC's pipelines declare,
     else by its folder and suffix. Stage outputs are not source data."""
     if _matches(path, config.results_databases):
-        return Role.RESULTS
+        return OutputRole.RESULTS
     if config.data_paths and _matches(path, config.data_paths):
-        return Role.DATA
+        return OutputRole.DATA
     if _matches(path, config.models_paths):
-        return Role.MODEL
+        return OutputRole.MODEL
     pure = PurePosixPath(path.removeprefix(f"{config.folder}/") if config.folder else path)
     declared = _declared(path, pure, config)
     if declared is not None:
         return declared
     if pure.parts[0] in _DATA_FOLDERS:
-        return Role.DATA
+        return OutputRole.DATA
     if pure.suffix.lower() in DATABASES or pure.parts[0] == "results":
-        return Role.RESULTS
+        return OutputRole.RESULTS
     if _matches(path, config.metrics_files) or _is_measure(pure):
-        return Role.RESULTS
+        return OutputRole.RESULTS
     if pure.suffix.lower() in _MODEL_SUFFIXES or _MODEL_FOLDERS & set(pure.parts):
-        return Role.MODEL
-    return Role.RESULTS if config.data_paths else Role.DATA
+        return OutputRole.MODEL
+    return OutputRole.RESULTS if config.data_paths else OutputRole.DATA
 
 
-def _declared(path: str, pure: PurePosixPath, config: Config) -> Role | None:
+def _declared(path: str, pure: PurePosixPath, config: Config) -> OutputRole | None:
     """The role that a pipeline gives the file; None if no pipeline produces or names it."""
     if config.pipelines is None:
         return None
     pipelines = config.pipelines.read
     if pipelines.is_model(path):
-        return Role.MODEL
+        return OutputRole.MODEL
     if pipelines.is_measure(path):
-        return Role.RESULTS
+        return OutputRole.RESULTS
     if not pipelines.is_produced(path):
         return None
     named = pure.suffix.lower() in _MODEL_SUFFIXES and pure.parts[0] not in _DATA_FOLDERS
-    return Role.MODEL if named or _MODEL_FOLDERS & set(pure.parts) else Role.RESULTS
+    return OutputRole.MODEL if named or _MODEL_FOLDERS & set(pure.parts) else OutputRole.RESULTS
 
 
 def _is_measure(path: PurePosixPath) -> bool:
@@ -102,7 +102,7 @@ def _is_measure(path: PurePosixPath) -> bool:
 
 def data_outputs(artifacts: Mapping[str, str], config: Config) -> dict[str, str]:
     """The artifacts that are data."""
-    return {path: oid for path, oid in artifacts.items() if role(path, config) is Role.DATA}
+    return {path: oid for path, oid in artifacts.items() if role(path, config) is OutputRole.DATA}
 
 
 def data_hash(data: Mapping[str, str]) -> str:
@@ -231,7 +231,7 @@ def _matches(path: str, patterns: Iterable[str]) -> bool:
 # -- the level -------------------------------------------------------------------------------------
 
 
-class Choice(NamedTuple):
+class LevelChoice(NamedTuple):
     """A level and its reason: ``data/train.parquet changed since e0.3.1``."""
 
     level: Level
@@ -240,22 +240,22 @@ class Choice(NamedTuple):
 
 def choose_level(
     before: Payload, now: Payload, since: str, config: Config, code: Iterable[str]
-) -> Choice:
+) -> LevelChoice:
     """Return the level implied by the changes since ``before``; ``code`` names the code files that
     changed."""
     data = _different(data_outputs(before.artifacts, config), data_outputs(now.artifacts, config))
     if data:
-        return Choice(Level.MAJOR, f"{_some(data)} changed since {since}")
+        return LevelChoice(Level.MAJOR, f"{_some(data)} changed since {since}")
     params = changed_params(before, now)
     model = find_model(now.params, config) or config.params_model
     if model in params:
-        return Choice(Level.MAJOR, f"{model} changed since {since}")
+        return LevelChoice(Level.MAJOR, f"{model} changed since {since}")
     if params:
-        return Choice(Level.MINOR, f"{_some(params)} changed since {since}")
+        return LevelChoice(Level.MINOR, f"{_some(params)} changed since {since}")
     files = list(code)
     if files:
-        return Choice(Level.MINOR, f"{_some(files)} changed since {since}")
-    return Choice(Level.PATCH, f"nothing changed since {since}")
+        return LevelChoice(Level.MINOR, f"{_some(files)} changed since {since}")
+    return LevelChoice(Level.PATCH, f"nothing changed since {since}")
 
 
 def same_param(one: Any, other: Any) -> bool:

@@ -24,8 +24,8 @@ from gitxexp.trackers.run import Run
 from gitxexp.trackers.runs import tracker_of
 from gitxexp.trackers.tables import event_tables
 from gitxexp.workflows.experiments import describe
-from gitxexp.workflows.experiments.collect import Wanted, collect
-from gitxexp.workflows.experiments.describe import Role
+from gitxexp.workflows.experiments.collect import RunChoice, collect
+from gitxexp.workflows.experiments.describe import OutputRole
 from gitxexp.workflows.experiments.outputs import Untracked, untracked
 from gitxexp.workflows.experiments.outputs import track as add_untracked
 from gitxexp.workflows.experiments.stores import databases, find_databases
@@ -114,7 +114,7 @@ paths = {models}
 
 
 @dataclass(frozen=True)
-class Found:
+class ExistingFiles:
     """What exists already, by path from the top."""
 
     databases: tuple[str, ...]
@@ -217,14 +217,14 @@ def init(
         return _set_up(project, found, lines, untracked(project), template)
 
 
-def _of_template(found: Found, template: Template) -> Found:
+def _of_template(found: ExistingFiles, template: Template) -> ExistingFiles:
     """``found`` with the results that the template will write."""
     return replace(found, databases=template.databases)
 
 
 def _set_up(
     project: Project,
-    found: Found,
+    found: ExistingFiles,
     done: Iterable[str],
     loose: Untracked,
     template: Template | None = None,
@@ -245,13 +245,13 @@ def _first_steps(template: Template) -> tuple[str, ...]:
 def _last_run(top: Path, config: settings.Config) -> Run | None:
     """The last run; with a note if the results cannot be read, such as where Git LFS left a pointer."""
     try:
-        return collect(top, config, Wanted()).run
+        return collect(top, config, RunChoice()).run
     except XexpError as error:
         note("; ".join(filter(None, (error.message, error.hint))))
         return None
 
 
-def _described(project: Project, found: Found) -> Iterator[tuple[str, str]]:
+def _described(project: Project, found: ExistingFiles) -> Iterator[tuple[str, str]]:
     """What was found, as ``init`` shows it."""
     top, config = project.top, project.config
     run = _last_run(top, config)
@@ -302,7 +302,7 @@ def _file(project: Project) -> str:
     return (PurePosixPath(project.folder) / settings.FILE).as_posix()
 
 
-def _found(project: Project) -> Found:
+def _found(project: Project) -> ExistingFiles:
     """Return the part of what was found that belongs to the project; for one in a folder, that
     folder's."""
     found = detect(project.top, project.at_top, project.folder or nearest_root(project))
@@ -317,14 +317,14 @@ def _found(project: Project) -> Found:
     return replace(found, params=found.params or params, metrics=found.metrics or metrics)
 
 
-def _below(found: Found, folder: str) -> Found:
+def _below(found: ExistingFiles, folder: str) -> ExistingFiles:
     """Return what was found with paths relative to a folder."""
     return _each(found, lambda path: path.removeprefix(f"{folder}/")) if folder else found
 
 
-def _each(found: Found, change: Callable[[str], str | None]) -> Found:
+def _each(found: ExistingFiles, change: Callable[[str], str | None]) -> ExistingFiles:
     values = {name: tuple(filter(None, map(change, paths))) for name, paths in vars(found).items()}
-    return Found(**values)
+    return ExistingFiles(**values)
 
 
 def nearest_root(project: Project) -> str:
@@ -337,7 +337,7 @@ def nearest_root(project: Project) -> str:
     return roots[0] if len(roots) == 1 else ""
 
 
-def detect(top: Path, git: Git, root: str = "") -> Found:
+def detect(top: Path, git: Git, root: str = "") -> ExistingFiles:
     """Results databases, parameter and metrics files, models and data below ``top``. ``root``, the
     folder of a DVC project, is searched first for those files.
 
@@ -353,12 +353,14 @@ def detect(top: Path, git: Git, root: str = "") -> Found:
         if not n.startswith((".xexp/", ".dvc/"))
     ]
     default = settings.Config()
-    return Found(
+    return ExistingFiles(
         databases=tuple(find_databases(top)),
         params=_of_project(root, _PARAMS, names) or default.params_files,
         metrics=_of_project(root, _METRICS, names) or default.metrics_files,
         models=tuple(n for n in names if PurePosixPath(n).suffix in _MODEL_SUFFIXES),
-        data=tuple(o for o in (*given, *_parquet(names)) if describe.role(o, default) is Role.DATA),
+        data=tuple(
+            o for o in (*given, *_parquet(names)) if describe.role(o, default) is OutputRole.DATA
+        ),
     )
 
 
@@ -372,7 +374,7 @@ def _parquet(names: Iterable[str]) -> list[str]:
     return [name for name in names if name.endswith(".parquet")]
 
 
-def config_text(found: Found, template: Template | None = None, prefix: str = "") -> str:
+def config_text(found: ExistingFiles, template: Template | None = None, prefix: str = "") -> str:
     """Return the text of ``.xexp/config.toml`` for what was found, plus a template's settings."""
     primary, command = template and template.primary, template and template.command
     data = f"# found: {', '.join(found.data)}\n" if found.data else ""

@@ -20,13 +20,13 @@ from gitxexp.common.text import counted, some
 from gitxexp.repository import commit
 from gitxexp.repository.repository import Project, Running
 from gitxexp.storage.dvc import pointers
-from gitxexp.storage.dvc.changes import Change, Kind, is_stale, status
+from gitxexp.storage.dvc.changes import ChangeKind, OutputChange, is_stale, status
 from gitxexp.storage.dvc.places import has_dvc
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.trackers.runs import run_rows
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments.collect import merged_parts
-from gitxexp.workflows.experiments.describe import Role
+from gitxexp.workflows.experiments.describe import OutputRole
 from gitxexp.workflows.experiments.stores import databases
 
 if TYPE_CHECKING:
@@ -56,16 +56,16 @@ def outputs_of(project: Project, known: Iterable[Output] | None = None) -> Outpu
     changes = status(project.top, every, project.stat_cache, project.progress) if every else []
     return Outputs(
         tuple(every),
-        tuple(_now(change) for change in changes if change.kind is not Kind.MISSING),
+        tuple(_now(change) for change in changes if change.kind is not ChangeKind.MISSING),
         tuple(
             change.output.path
             for change in changes
-            if change.kind is Kind.MISSING and (project.top / change.output.pointer).exists()
+            if change.kind is ChangeKind.MISSING and (project.top / change.output.pointer).exists()
         ),
     )
 
 
-def _now(change: Change) -> Output:
+def _now(change: OutputChange) -> Output:
     return change.output._replace(hash=change.actual or change.output.hash)
 
 
@@ -93,7 +93,7 @@ def _target(output: Output) -> str:
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowDifference:
     """What a results database here has and lacks compared to its version in the last commit."""
 
     path: str
@@ -101,7 +101,9 @@ class Rows:
     new: frozenset[str]  #: runs that the last commit does not have
 
 
-def compare_rows(project: Project, outputs: Outputs, modified: Iterable[str] = ()) -> list[Rows]:
+def compare_rows(
+    project: Project, outputs: Outputs, modified: Iterable[str] = ()
+) -> list[RowDifference]:
     """Every results database that differs from its version in the last commit.
 
     ``modified`` are files of git that differ from HEAD. The tracked version is fetched if it is
@@ -119,7 +121,7 @@ def compare_rows(project: Project, outputs: Outputs, modified: Iterable[str] = (
         return [_compared(project, known, head, path) for path in replaced]
 
 
-def refuse_lost_rows(compared: Iterable[Rows]) -> None:
+def refuse_lost_rows(compared: Iterable[RowDifference]) -> None:
     """Raise LostRows naming the runs of the last commit that the results here lack."""
     lost = [rows for rows in compared if rows.lost]
     if not lost:
@@ -155,7 +157,7 @@ def _replaced(
             yield path
 
 
-def _compared(project: Project, known: CommitContents, head: str, path: str) -> Rows:
+def _compared(project: Project, known: CommitContents, head: str, path: str) -> RowDifference:
     try:
         before = known.at(head, path)
     except XexpError as error:
@@ -173,7 +175,7 @@ def _compared(project: Project, known: CommitContents, head: str, path: str) -> 
     for (name, run), count in rows.items():
         if count > now.get((name, run), 0):
             lost[run] = lost.get(run, 0) + count - now.get((name, run), 0)
-    return Rows(path, lost, frozenset({run for _, run in now} - {run for _, run in rows}))
+    return RowDifference(path, lost, frozenset({run for _, run in now} - {run for _, run in rows}))
 
 
 # -- untracked files -----------------------------------------------------------------------------
@@ -219,29 +221,39 @@ def untracked(project: Project) -> Untracked:
     known = {path.relative_to(project.top).as_posix() for path in found}
     pointed = _pointed(project) if listed else ()
     below = f"{project.folder}/" if project.folder else ""
-    groups: dict[Role, list[str]] = {Role.DATA: [], Role.MODEL: [], Role.RESULTS: []}
+    groups: dict[OutputRole, list[str]] = {
+        OutputRole.DATA: [],
+        OutputRole.MODEL: [],
+        OutputRole.RESULTS: [],
+    }
     for name in listed:
         inside = list(islice(_files(project.top, name), _MOST)) if name.endswith("/") else [name]
-        roles: dict[Role, list[str]] = {}
+        roles: dict[OutputRole, list[str]] = {}
         for path in inside:
             if any(path == out or path.startswith(f"{out}/") for out in pointed):
                 continue  # in a folder that git does not know yet, so not its ignored files either
             if not project.config.has(path):
                 continue
             if path in known or _is_at_stake(path.removeprefix(below)):
-                kind = Role.RESULTS if path in known else describe.role(path, project.config)
+                kind = OutputRole.RESULTS if path in known else describe.role(path, project.config)
                 roles.setdefault(kind, []).append(path)
-        if len(roles.get(Role.DATA, ())) >= _MANY and len(roles) == 1:
-            roles[Role.DATA] = [name.rstrip("/")]
-        roles[Role.RESULTS] = [path for path in roles.get(Role.RESULTS, ()) if path in known]
+        if len(roles.get(OutputRole.DATA, ())) >= _MANY and len(roles) == 1:
+            roles[OutputRole.DATA] = [name.rstrip("/")]
+        roles[OutputRole.RESULTS] = [
+            path for path in roles.get(OutputRole.RESULTS, ()) if path in known
+        ]
         for kind, paths in roles.items():
             groups[kind] += paths
-    if groups[Role.RESULTS]:
+    if groups[OutputRole.RESULTS]:
         parts = {
             path.relative_to(project.top).as_posix() for path in merged_parts(found, project.config)
         }
-        groups[Role.RESULTS] = [path for path in groups[Role.RESULTS] if path not in parts]
-    return Untracked(*(tuple(groups[kind]) for kind in (Role.DATA, Role.MODEL, Role.RESULTS)))
+        groups[OutputRole.RESULTS] = [
+            path for path in groups[OutputRole.RESULTS] if path not in parts
+        ]
+    return Untracked(
+        *(tuple(groups[kind]) for kind in (OutputRole.DATA, OutputRole.MODEL, OutputRole.RESULTS))
+    )
 
 
 def _pointed(project: Project) -> list[str]:

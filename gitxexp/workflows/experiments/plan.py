@@ -31,13 +31,13 @@ from gitxexp.workflows.experiments.binding import Binding, bind, kept_of
 from gitxexp.workflows.experiments.code_hash import code_changes, code_hash
 from gitxexp.workflows.experiments.collect import (
     Collected,
-    Wanted,
+    RunChoice,
     all_runs,
     collect,
     maximize,
     metrics_files,
 )
-from gitxexp.workflows.experiments.describe import Choice
+from gitxexp.workflows.experiments.describe import LevelChoice
 from gitxexp.workflows.experiments.outputs import (
     Outputs,
     Untracked,
@@ -77,7 +77,7 @@ class TagRequest:
     version: AnyVersion | None = None
     level: Level | None = None
     name: str | None = None  #: for exp-NAME-vN
-    wanted: Wanted = field(default_factory=Wanted)
+    wanted: RunChoice = field(default_factory=RunChoice)
     text: str = ""
     headline: str | None = None  #: the whole first line, when the user edited it
     labels: tuple[str, ...] = ()
@@ -276,7 +276,7 @@ _ENDS = {
 def _for_git(project: Project, path: str, artifacts: Mapping[str, str]) -> bool:
     """Whether git should track a file of a run: one that it already tracks (including pipeline
     outputs with ``cache: false``), but no new model or output."""
-    is_model = describe.role(path, project.config) is describe.Role.MODEL
+    is_model = describe.role(path, project.config) is describe.OutputRole.MODEL
     return project.at_top.tracks(path) or not (is_model or path in artifacts)
 
 
@@ -410,7 +410,7 @@ def _best_record(
 def _models(project: Project, outputs: Outputs) -> dict[str, str]:
     """The hash of each model of the work tree."""
     artifacts = _artifacts(outputs.every, outputs.changed)
-    is_model = describe.Role.MODEL
+    is_model = describe.OutputRole.MODEL
     return {p: oid for p, oid in artifacts.items() if describe.role(p, project.config) is is_model}
 
 
@@ -500,7 +500,7 @@ def _bind_recorded(project: Project, request: TagRequest) -> Binding:
     models = [
         path
         for path in found.outputs
-        if describe.role(path, project.config) is describe.Role.MODEL
+        if describe.role(path, project.config) is describe.OutputRole.MODEL
         and last.outputs.get(path, found.outputs[path]) != found.outputs[path]
         and path not in {file.path for file in kept}
     ]
@@ -710,7 +710,7 @@ def _number(
     project: Project,
     request: TagRequest,
     used: Taken,
-    choice: Choice,
+    choice: LevelChoice,
     said: AnyVersion | None,
 ) -> tuple[AnyVersion, str]:
     """Return the version and the reason; ``said`` is the version in the run's rows."""
@@ -755,12 +755,12 @@ def _choice(
     draft: Payload,
     code: tuple[str, Sequence[str]],
     known: tuple[Tags, Experiment | None, Collected],
-) -> Choice:
+) -> LevelChoice:
     tags, parent, collected = known
     if request.level is not None:
-        return Choice(request.level, "as asked")
+        return LevelChoice(request.level, "as asked")
     if parent is None:
-        return Choice(Level.MINOR, "no tag here to compare with")
+        return LevelChoice(Level.MINOR, "no tag here to compare with")
     before = parent.payload
     if before.handwritten:
         every = pointers.outputs_at(project.git, parent.commit)
@@ -774,11 +774,11 @@ def _choice(
     files = code_changes(project.at_top, parent.commit, head, project.config, modified)
     choice = describe.choose_level(before, draft, parent.name, project.config, files)
     if choice.level is Level.PATCH and _other_command(project, request.command, parent):
-        choice = Choice(Level.MINOR, f"the command changed since {parent.name}")
+        choice = LevelChoice(Level.MINOR, f"the command changed since {parent.name}")
     again = rerun_of(tags, draft, project.config, collected)
     if again is None:
         return choice
-    return Choice(choice.level, f"{choice.reason} (reruns {again.name})")
+    return LevelChoice(choice.level, f"{choice.reason} (reruns {again.name})")
 
 
 def _other_command(project: Project, command: tuple[str, ...], parent: Experiment) -> bool:

@@ -28,7 +28,7 @@ from gitxexp.storage.git_write import GitWriter
 from gitxexp.trackers.stamps import restamp
 from gitxexp.workflows.experiments import collect, describe
 from gitxexp.workflows.experiments.code_hash import code_hash
-from gitxexp.workflows.experiments.describe import Role
+from gitxexp.workflows.experiments.describe import OutputRole
 from gitxexp.workflows.experiments.outputs import outputs_of
 from gitxexp.workflows.experiments.stamp import DatabaseWritten, RowsRestamped
 from gitxexp.workflows.models.cache import objects_noted
@@ -169,7 +169,7 @@ def _is_here(project: Project, ours: Experiment, head: str) -> bool:
     return all(
         hashes.get(path) == oid
         for path, oid in ours.payload.artifacts.items()
-        if describe.role(path, project.config) is not Role.RESULTS
+        if describe.role(path, project.config) is not OutputRole.RESULTS
     )
 
 

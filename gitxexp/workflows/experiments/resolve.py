@@ -22,7 +22,7 @@ _FIRST = 64
 _MOST_SIMILAR = 5000
 
 
-class Resolved(NamedTuple):
+class ResolvedName(NamedTuple):
     """``name`` means ``commit``; ``experiment`` is the one tagged there, or the nearest before it."""
 
     name: str
@@ -35,7 +35,7 @@ class Resolved(NamedTuple):
         return self.experiment is not None and self.experiment.commit == self.commit
 
 
-def resolve(project: Project, name: str, known: Tags | None = None) -> Resolved:
+def resolve(project: Project, name: str, known: Tags | None = None) -> ResolvedName:
     """Return the experiment or commit that ``name`` refers to.
 
     In this order: a version (with the project's prefix or without it), a tracker's run, a branch,
@@ -109,11 +109,11 @@ def _abbreviated(project: Project, name: str) -> str | None:
     return project.git.resolve(name) if _HEX.fullmatch(name) else None
 
 
-def _only(name: str, found: Sequence[Experiment], commit: str | None) -> Resolved:
+def _only(name: str, found: Sequence[Experiment], commit: str | None) -> ResolvedName:
     """Return the only experiment in ``found``, unless the name could also abbreviate a commit."""
     one = found[0]
     if len(found) == 1 and (commit is None or commit == one.commit or name == one.payload.run):
-        return Resolved(name, one.commit, one)
+        return ResolvedName(name, one.commit, one)
     candidates = [f"{e.name}  {e.payload.headline}" for e in found[:_NAMED_AT_MOST]]
     if len(found) > _NAMED_AT_MOST:
         candidates.append(f"and {len(found) - _NAMED_AT_MOST} more")
@@ -137,8 +137,8 @@ def _ref(project: Project, name: str) -> str | None:
     return project.git.resolve(f"refs/heads/{worktree}")
 
 
-def _at(project: Project, name: str, commit: str, tags: Tags) -> Resolved:
-    return Resolved(name, commit, nearest(project, commit, tags))
+def _at(project: Project, name: str, commit: str, tags: Tags) -> ResolvedName:
+    return ResolvedName(name, commit, nearest(project, commit, tags))
 
 
 def nearest(project: Project, commit: str, tags: Tags) -> Experiment | None:

@@ -30,7 +30,7 @@ class RestoredTags:
 
 
 @dataclass(frozen=True)
-class Origin:
+class TagOrigin:
     """The commit that an experiment's tag belongs to, and when it was made."""
 
     commit: str
@@ -88,7 +88,7 @@ def _fetch(
     return found
 
 
-def _origins(project: Project, names: Iterable[str]) -> dict[str, Origin]:
+def _origins(project: Project, names: Iterable[str]) -> dict[str, TagOrigin]:
     """Return the commit that added each version's row: the first whose registry has it.
 
     The oldest commits of a shallow clone contain rows that earlier ones added; such a commit counts
@@ -105,7 +105,7 @@ def _origins(project: Project, names: Iterable[str]) -> dict[str, Origin]:
     commits = [line.split("\x1f", 2) for line in log.split("\0") if line]
     cut = _shallow(project.places.common_dir)
     blobs = git.cat(f"{commit}:{config.REGISTRY}" for commit, _, _ in commits)
-    found: dict[str, Origin] = {}
+    found: dict[str, TagOrigin] = {}
     known: dict[str, set[str]] = {}
     for (commit, date, subject), item in zip(commits, blobs, strict=True):
         if item is None:
@@ -114,7 +114,7 @@ def _origins(project: Project, names: Iterable[str]) -> dict[str, Origin]:
             known[item[0]] = registry.versions_in(item[2]) & wanted
         for version in known[item[0]] - found.keys():
             if commit not in cut or subject.startswith(f"{version}: "):
-                found[version] = Origin(commit, date)
+                found[version] = TagOrigin(commit, date)
     return {version: found[version] for version in sorted(found)}
 
 

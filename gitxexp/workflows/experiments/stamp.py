@@ -17,7 +17,7 @@ from gitxexp.repository.files import (
     keep_copy,
     restore,
 )
-from gitxexp.repository.operation import Changed, Irreversible, Repository, Step, Undoing
+from gitxexp.repository.operation import Changed, Irreversible, Step, UndoContext, Undoing
 from gitxexp.repository.repository import Project, Running
 from gitxexp.repository.version import AnyVersion
 from gitxexp.trackers.run import Run
@@ -95,16 +95,16 @@ class DatabaseWritten(Step):
     def load(cls, data: dict[str, Any]) -> Self:
         return cls(data["path"], data["backup"], FileState(**data["left"]))
 
-    def check(self, at: Repository) -> Changed | None:
+    def check(self, at: UndoContext) -> Changed | None:
         return None
 
-    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+    def inverse(self, at: UndoContext, keep: Path) -> Sequence[Step]:
         path, before = Path(self.path), FileState.of(Path(self.backup))
         if before is None or not self.left.is_at(path) or not examined(at, path):
             return (Irreversible(self.kind),)
         return (DatabaseWritten(self.path, keep_copy(path, keep), before),)
 
-    def undo(self, at: Repository, undoing: Undoing) -> None:
+    def undo(self, at: UndoContext, undoing: Undoing) -> None:
         path, backup = Path(self.path), Path(self.backup)
         if not backup.exists() or not examined(at, path):
             return
@@ -121,13 +121,13 @@ class RowsStamped(Step):
 
     record: dict[str, Any]
 
-    def check(self, at: Repository) -> Changed | None:
+    def check(self, at: UndoContext) -> Changed | None:
         return None  # only cells that still hold the version are emptied
 
-    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+    def inverse(self, at: UndoContext, keep: Path) -> Sequence[Step]:
         return ()  # the step after this restores the original database
 
-    def undo(self, at: Repository, undoing: Undoing) -> None:
+    def undo(self, at: UndoContext, undoing: Undoing) -> None:
         path = Path(self.record["path"])
         if path.exists() and examined(at, path):
             unstamp(self.record)
@@ -145,12 +145,12 @@ class RowsRestamped(Step):
     old: str
     new: str
 
-    def check(self, at: Repository) -> Changed | None:
+    def check(self, at: UndoContext) -> Changed | None:
         return None  # only cells that still hold the version are changed
 
-    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+    def inverse(self, at: UndoContext, keep: Path) -> Sequence[Step]:
         return ()  # as for RowsStamped
 
-    def undo(self, at: Repository, undoing: Undoing) -> None:
+    def undo(self, at: UndoContext, undoing: Undoing) -> None:
         if Path(self.path).exists() and examined(at, Path(self.path)):
             restamp(Path(self.path), self.table, self.run, self.new, self.old)

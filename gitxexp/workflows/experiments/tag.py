@@ -22,8 +22,8 @@ from gitxexp.repository.operation import (
     Changed,
     Finished,
     Irreversible,
-    Repository,
     Step,
+    UndoContext,
     Undoing,
 )
 from gitxexp.repository.repository import Project, Running
@@ -313,16 +313,16 @@ class Published(Step):
     summary: str
     outcome: dict[str, Any]
 
-    def check(self, at: Repository) -> Changed | None:
+    def check(self, at: UndoContext) -> Changed | None:
         return None
 
-    def undo(self, at: Repository, undoing: Undoing) -> None:
+    def undo(self, at: UndoContext, undoing: Undoing) -> None:
         return
 
-    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+    def inverse(self, at: UndoContext, keep: Path) -> Sequence[Step]:
         return (Irreversible(self.kind),)
 
-    def finish(self, at: Repository) -> Finished | None:
+    def finish(self, at: UndoContext) -> Finished | None:
         """A pushed tag is not undone here, nor if the remote cannot be asked."""
         if at.git.resolve(self.ref, "tag") != self.oid:
             return None

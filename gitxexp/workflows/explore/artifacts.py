@@ -112,7 +112,11 @@ def _located(
     remote, notes = _on_remotes(project, outputs, siblings, ask=ask)
     return [
         _artifact(
-            project, out, siblings, remote.get(_key(out), Asked(Presence.UNKNOWN)), role(out.path)
+            project,
+            out,
+            siblings,
+            remote.get(_key(out), RemoteState(Presence.UNKNOWN)),
+            role(out.path),
         )
         for out in outputs
     ], notes
@@ -133,7 +137,7 @@ def _siblings(project: Project) -> list[Path]:
     return project.tops()
 
 
-class Asked(NamedTuple):
+class RemoteState(NamedTuple):
     """What is known about a remote, and since when if it was not asked now."""
 
     presence: Presence
@@ -141,7 +145,7 @@ class Asked(NamedTuple):
 
 
 def _artifact(
-    project: Project, output: Output, siblings: Sequence[Path], remote: Asked, role: str
+    project: Project, output: Output, siblings: Sequence[Path], remote: RemoteState, role: str
 ) -> ArtifactPlaces:
     return ArtifactPlaces(
         path=output.path,
@@ -175,17 +179,17 @@ def _in_cache(project: Project, output: Output, siblings: Sequence[Path]) -> Pre
 
 def _on_remotes(
     project: Project, outputs: Sequence[Output], siblings: Sequence[Path], *, ask: bool
-) -> tuple[dict[tuple[str, str | None], Asked], list[str]]:
+) -> tuple[dict[tuple[str, str | None], RemoteState], list[str]]:
     """Return the state of each output on its remote, by listing local folders and, on request,
     other remotes; else as last verified."""
     if project.places.top is None:
         return {}, []
-    presence: dict[tuple[str, str | None], Asked] = {}
+    presence: dict[tuple[str, str | None], RemoteState] = {}
     groups: dict[tuple[str, str | None, str], list[Output]] = {}
     notes: list[str] = []
     for output in outputs:
         if not pushable(output):
-            presence[_key(output)] = Asked(Presence.NEVER)
+            presence[_key(output)] = RemoteState(Presence.NEVER)
         else:  # check directories separately if that is free: shared objects are listed once
             apart = output.is_dir and local_remote_dir(
                 project.top / output.root, pointer=output.remote
@@ -194,7 +198,7 @@ def _on_remotes(
             groups.setdefault((output.root, output.remote, own), []).append(output)
     for (root, remote, _), group in groups.items():
         if remote_name(project.top / root, pointer=remote) is None:
-            presence |= dict.fromkeys(map(_key, group), Asked(Presence.NO))
+            presence |= dict.fromkeys(map(_key, group), RemoteState(Presence.NO))
             notes.append("no DVC remote is set: dvc remote add -d NAME URL")
         elif ask or local_remote_dir(project.top / root, pointer=remote) is not None:
             presence |= _asked(project, group, siblings, notes)
@@ -205,7 +209,7 @@ def _on_remotes(
 
 def _known(
     project: Project, group: Sequence[Output], notes: list[str]
-) -> dict[tuple[str, str | None], Asked]:
+) -> dict[tuple[str, str | None], RemoteState]:
     """Return when a remote that is not asked now was last verified to have these outputs."""
     found = {}
     oids = [output.oid for output in group if output.oid]
@@ -215,7 +219,7 @@ def _known(
             place = proofs.place_of(project.top, output)
             times[output.legacy] = proofs.times(project.proofs, place, oids) if place else {}
         at = times[output.legacy].get(output.oid or "")
-        found[_key(output)] = Asked(Presence.UNKNOWN if at is None else Presence.PROVED, at)
+        found[_key(output)] = RemoteState(Presence.UNKNOWN if at is None else Presence.PROVED, at)
     if any(known.proved is None for known in found.values()):
         notes.append("the remote is not a local folder; --remote asks it")
     return found
@@ -223,14 +227,14 @@ def _known(
 
 def _asked(
     project: Project, group: Sequence[Output], siblings: Sequence[Path], notes: list[str]
-) -> dict[tuple[str, str | None], Asked]:
+) -> dict[tuple[str, str | None], RemoteState]:
     from gitxexp.storage.dvc.remote import missing_on_remote  # only with --remote
 
     try:
         lacking = missing_on_remote(project.top, group, None, siblings, project.proofs)
     except XexpError as error:
         notes.append(error.message)
-        return dict.fromkeys(map(_key, group), Asked(Presence.UNKNOWN))
+        return dict.fromkeys(map(_key, group), RemoteState(Presence.UNKNOWN))
     by_oid = {item.oid: item for item in lacking}
     files = Counter(_key(item.output) for item in lacking)
     found = {}
@@ -240,5 +244,5 @@ def _asked(
             presence = Presence.DAMAGED if own.damaged else Presence.NO
         else:
             presence = Presence.PARTLY if files[_key(output)] else Presence.YES
-        found[_key(output)] = Asked(presence)
+        found[_key(output)] = RemoteState(presence)
     return found

@@ -10,7 +10,7 @@ from gitxexp.repository.config_hash import same_value
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
 from gitxexp.storage.dvc import pointers
-from gitxexp.storage.dvc.changes import Kind, status
+from gitxexp.storage.dvc.changes import ChangeKind, status
 from gitxexp.storage.dvc.places import has_dvc
 from gitxexp.storage.git import Git, GitError
 from gitxexp.trackers import column_names
@@ -119,11 +119,11 @@ def of_work_tree(project: Project) -> ComparedSide:
         collect,  # late: imports database readers, which two tags do not need
     )
 
-    collected = collect.collect(top, project.config, collect.Wanted())
+    collected = collect.collect(top, project.config, collect.RunChoice())
     outputs = project.outputs() if has_dvc(top) else []
     artifacts = pointers.contents(outputs)
     for change in status(top, outputs, project.stat_cache, project.progress) if outputs else []:
-        if change.kind is not Kind.MISSING:  # an output that is not checked out is unchanged
+        if change.kind is not ChangeKind.MISSING:  # an output that is not checked out is unchanged
             artifacts[change.output.path] = change.actual or UNWRITTEN
     run = collected.run.id if collected.run else ""
     return ComparedSide("work tree", None, collected.params, collected.metrics, artifacts, run)

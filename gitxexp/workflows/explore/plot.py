@@ -16,7 +16,7 @@ from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.common.text import counted
 from gitxexp.trackers import column_names
 from gitxexp.workflows.explore import filters, query
-from gitxexp.workflows.explore.query import Query
+from gitxexp.workflows.explore.query import ListQuery
 from gitxexp.workflows.explore.rows import ColumnName, ColumnNames, Row, column
 
 if TYPE_CHECKING:
@@ -45,11 +45,11 @@ class PlotRequest:
     histogram: bool = False
     log_x: bool = False
     log_y: bool = False
-    query: Query = field(default_factory=Query)  #: which experiments or runs
+    query: ListQuery = field(default_factory=ListQuery)  #: which experiments or runs
 
 
 @dataclass(frozen=True)
-class Axis:
+class PlotAxis:
     """Values along ``kind`` time are seconds since 1970; along category places in ``categories``."""
 
     name: str
@@ -59,7 +59,7 @@ class Axis:
     whole: bool = False  #: only whole numbers
 
 
-class Point(NamedTuple):
+class PlotPoint(NamedTuple):
     """``name`` is the experiment or run; "" for a bar and for points without one."""
 
     x: float
@@ -73,7 +73,7 @@ class Series:
     ``group`` share a colour; with "" each has its own."""
 
     name: str
-    points: Sequence[Point]
+    points: Sequence[PlotPoint]
     group: str = ""
 
 
@@ -84,8 +84,8 @@ class Plot:
 
     kind: Literal["line", "points", "histogram"]
     title: str
-    x: Axis
-    y: Axis
+    x: PlotAxis
+    y: PlotAxis
     by: str | None
     series: Sequence[Series]
     notes: Sequence[str] = ()  #: what is not shown, and why
@@ -103,7 +103,7 @@ class Plot:
         return not any(series.points for series in self.series)
 
 
-class _Value(NamedTuple):
+class _PlottedValue(NamedTuple):
     """The values of one row: ``x`` is a number, or the text of a category."""
 
     x: Any
@@ -171,7 +171,7 @@ def _of_rows(
         "line" if lines else "points",
         f"{name.name} by {along.name}",
         axis,
-        Axis(name.name, log=request.log_y),
+        PlotAxis(name.name, log=request.log_y),
         request.by,
         _series(kept),
         notes,
@@ -189,13 +189,13 @@ def _thing(runs: bool) -> str:
 
 def _values(
     request: PlotRequest, rows: Sequence[Row], names: ColumnNames, wanted: Sequence[ColumnName]
-) -> list[_Value]:
+) -> list[_PlottedValue]:
     """Yield per row: the wanted columns (one may serve as both), the row's name and its group."""
     columns = [column(rows, name) for name in wanted]
     labels = [str(row.field("run" if request.query.runs else "version") or "") for row in rows]
     groups = _groups(rows, names.find(request.by)) if request.by else [""] * len(rows)
     cells = zip(columns[0], columns[-1], labels, groups, strict=True)
-    return [_Value(*each) for each in cells]
+    return [_PlottedValue(*each) for each in cells]
 
 
 def _groups(rows: Sequence[Row], by: ColumnName) -> list[str]:
@@ -212,10 +212,10 @@ def _category(value: Any) -> str:
 
 
 def _plottable(
-    values: Iterable[_Value], request: PlotRequest, along: str, name: str
-) -> tuple[list[_Value], list[str]]:
+    values: Iterable[_PlottedValue], request: PlotRequest, along: str, name: str
+) -> tuple[list[_PlottedValue], list[str]]:
     """Return the points with both values and a finite y, and a note on the others."""
-    kept: list[_Value] = []
+    kept: list[_PlottedValue] = []
     without: Counter[str] = Counter()
     thing = _thing(request.query.runs)
     for value in values:
@@ -246,22 +246,24 @@ def _is_above(value: Any) -> bool:
 
 
 def _axis(
-    along: ColumnName, values: Sequence[_Value], *, log: bool = False
-) -> tuple[Axis, list[_Value]]:
+    along: ColumnName, values: Sequence[_PlottedValue], *, log: bool = False
+) -> tuple[PlotAxis, list[_PlottedValue]]:
     """Return the axis, and the values as positions on it, in order."""
     if along.kind == "field" and along.name == "date":
         placed = [value._replace(x=float(value.x)) for value in values]
-        return Axis(along.name, "time"), sorted(placed, key=lambda value: value.x)
+        return PlotAxis(along.name, "time"), sorted(placed, key=lambda value: value.x)
     numbers = [amount for v in values if (amount := filters.finite(v.x)) is not None]
     if along.kind != "field" and len(numbers) == len(values):
         placed = [v._replace(x=x) for v, x in zip(values, numbers, strict=True)]
-        return Axis(along.name, log=log), sorted(placed, key=lambda value: value.x)
+        return PlotAxis(along.name, log=log), sorted(placed, key=lambda value: value.x)
     if log:
         raise UsageError(f"'{along.name}' is no number: it has no logarithmic axis", "omit --log-x")
     texts = sorted({_category(value.x) for value in values}, key=_category_order(along))
     place = {text: at for at, text in enumerate(texts)}
     placed = [value._replace(x=float(place[_category(value.x)])) for value in values]
-    return Axis(along.name, "category", categories=texts), sorted(placed, key=lambda value: value.x)
+    return PlotAxis(along.name, "category", categories=texts), sorted(
+        placed, key=lambda value: value.x
+    )
 
 
 def _category_order(along: ColumnName) -> Callable[[str], tuple[Any, ...]]:
@@ -274,10 +276,10 @@ def _category_order(along: ColumnName) -> Callable[[str], tuple[Any, ...]]:
     return order
 
 
-def _series(values: Iterable[_Value]) -> list[Series]:
-    found: dict[str, list[Point]] = {}
+def _series(values: Iterable[_PlottedValue]) -> list[Series]:
+    found: dict[str, list[PlotPoint]] = {}
     for value in values:
-        found.setdefault(value.group, []).append(Point(value.x, value.y, value.name))
+        found.setdefault(value.group, []).append(PlotPoint(value.x, value.y, value.name))
     named = sorted(found, key=_category_order(ColumnName("param", "")))
     named.sort(key=lambda name: name.startswith("other ("))
     return [Series(name, found[name]) for name in named]
@@ -326,7 +328,7 @@ def _steps(
         notes.append(f"{counted(left_out, 'value')} not shown: NaN, infinite, or not above 0")
     if request.by:
         series.sort(key=lambda each: _category_order(ColumnName("param", ""))(each.name))
-    axes = Axis("step", log=request.log_x), Axis(name.name, log=request.log_y)
+    axes = PlotAxis("step", log=request.log_x), PlotAxis(name.name, log=request.log_y)
     return Plot("line", f"{name.name} by step", *axes, request.by, series, notes, total=len(rows))
 
 
@@ -334,7 +336,7 @@ def curves(runs: Sequence[Run], metric: str) -> Plot:
     """A curve of ``metric`` for each of the runs that logged it."""
     series = [Series(run.id, [p for p in curve(run, metric) if math.isfinite(p.y)]) for run in runs]
     shown = [each for each in series if each.points]
-    axes = Axis("step"), Axis(metric)
+    axes = PlotAxis("step"), PlotAxis(metric)
     return Plot("line", f"{metric} by step", *axes, None, shown, total=len(runs))
 
 
@@ -349,12 +351,12 @@ def _rank(value: Any, *, more: bool) -> tuple[bool, float]:
     return amount is None, 0.0 if amount is None else -amount if more else amount
 
 
-def _shown(point: Point, request: PlotRequest) -> bool:
+def _shown(point: PlotPoint, request: PlotRequest) -> bool:
     finite = math.isfinite(point.x) and math.isfinite(point.y)
     return finite and (not request.log_x or point.x > 0) and (not request.log_y or point.y > 0)
 
 
-def curve(run: Run, metric: str) -> list[Point]:
+def curve(run: Run, metric: str) -> list[PlotPoint]:
     """Return the values that a run logged, by step, or by position if any has no step; non-numbers
     become NaN.
 
@@ -366,7 +368,7 @@ def curve(run: Run, metric: str) -> list[Point]:
     logged = runs.series(run, spelled or metric)
     counting = any(point.step is None for point in logged)
     points = [
-        Point(float(at if counting or point.step is None else point.step), _amount(point.value))
+        PlotPoint(float(at if counting or point.step is None else point.step), _amount(point.value))
         for at, point in enumerate(logged)
     ]
     return sorted(points, key=lambda point: point.x)
@@ -394,19 +396,19 @@ def _histogram_of_rows(
 def _histogram(
     request: PlotRequest,
     name: ColumnName,
-    values: Sequence[_Value],
+    values: Sequence[_PlottedValue],
     title: str,
     notes: Sequence[str],
 ) -> Plot:
     """Count numbers in bars of equal width, anything else by value."""
-    y = Axis("count", log=request.log_y, whole=True)
+    y = PlotAxis("count", log=request.log_y, whole=True)
     is_date = name.kind == "field" and name.name == "date"
     numbers = [v for v in values if filters.number(v.x) is not None or v.x != v.x]
     if not is_date and len(numbers) < len(values):
         values = _common(values)
         axis, placed = _axis(ColumnName("field", name.name), values, log=request.log_x)
         counts = Counter((value.group, value.x) for value in placed)
-        bars = [_Value(x, float(n), "", group) for (group, x), n in counts.items()]
+        bars = [_PlottedValue(x, float(n), "", group) for (group, x), n in counts.items()]
         bars.sort(key=lambda bar: bar.x)
         return Plot(
             "histogram", title, axis, y, request.by, _series(bars), notes, total=len(values)
@@ -417,21 +419,21 @@ def _histogram(
     if len(kept) < len(values):
         left = counted(len(values) - len(kept), "value")
         notes = [*notes, f"{left} not shown: NaN, infinite{', or not above 0' * request.log_x}"]
-    axis = Axis(name.name, "time" if is_date else "number", log=request.log_x)
+    axis = PlotAxis(name.name, "time" if is_date else "number", log=request.log_x)
     edges = _edges([value.x for value in kept], log=request.log_x)
     found: dict[str, list[int]] = {}
     for value in kept:
         counts_of = found.setdefault(value.group, [0] * (len(edges) - 1))
         counts_of[_bar(edges, value.x)] += 1
     bars = [
-        _Value(edges[at], float(n), "", group)
+        _PlottedValue(edges[at], float(n), "", group)
         for group, each in found.items()
         for at, n in enumerate(each)
     ]
     return Plot("histogram", title, axis, y, request.by, _series(bars), notes, edges, len(values))
 
 
-def _common(values: Sequence[_Value]) -> list[_Value]:
+def _common(values: Sequence[_PlottedValue]) -> list[_PlottedValue]:
     """Count texts; those beyond the most common ones are combined."""
     texts = [_category(value.x) for value in values]
     common = {text for text, _ in Counter(texts).most_common(_TEXTS)}
@@ -469,13 +471,13 @@ def _bar(edges: Sequence[float], value: float) -> int:
 # -- the rows of a column --------------------------------------------------------------------------
 
 
-class _Place(NamedTuple):
+class _ColumnPlace(NamedTuple):
     database: Path
     table: str
     column: str
 
 
-def _columns(project: Project, name: str) -> list[_Place]:
+def _columns(project: Project, name: str) -> list[_ColumnPlace]:
     """Find a column of that name in the results (``TABLE.COLUMN``, or in the only table that does)."""
     from gitxexp.trackers import runs  # late: imports database readers
     from gitxexp.workflows.experiments import collect, stores
@@ -489,7 +491,7 @@ def _columns(project: Project, name: str) -> list[_Place]:
         for each in runs.columns(path, project.config.results_table or None, rules)
     ]
     named = [each for each in facts if name in (each.column, f"{each.table}.{each.column}")]
-    return [_Place(each.database, each.table, each.column) for each in named]
+    return [_ColumnPlace(each.database, each.table, each.column) for each in named]
 
 
 def _of_column(project: Project, request: PlotRequest) -> Plot:
@@ -507,7 +509,7 @@ def _of_column(project: Project, request: PlotRequest) -> Plot:
     for place in places:
         sql = f"SELECT {quote(place.column)} FROM {quote(place.table)}"
         values += reading(place.database, partial(_first_cells, sql))
-    found = [_Value(plain(v), None, "", "") for v in values if v is not None]
+    found = [_PlottedValue(plain(v), None, "", "") for v in values if v is not None]
     left = len(values) - len(found)
     notes = [f"{counted(left, 'row')} without a value not shown"] if left else []
     title = f"{places[0].table}.{places[0].column} of {counted(len(found), 'row')}"

@@ -29,7 +29,7 @@ _MEASURED = (Role.METRIC, None)
 _MOST_PARAMS = 6
 
 
-class Query(NamedTuple):
+class ListQuery(NamedTuple):
     """What to list. ``columns`` () means the usual ones; names after a ``+`` are added to them."""
 
     sort: str | None = None
@@ -75,7 +75,7 @@ class ExperimentList(NamedTuple):
     hint: str = ""  #: set if a requested name looks like another
 
 
-def list_experiments(project: Project, query: Query) -> ExperimentList:
+def list_experiments(project: Project, query: ListQuery) -> ExperimentList:
     """Return the rows that ``query`` selects; raises XexpError for an unknown name or an invalid
     filter."""
     named = map(parse, query.names)
@@ -92,7 +92,7 @@ def list_experiments(project: Project, query: Query) -> ExperimentList:
 
 
 def listing(
-    every: Sequence[Row], query: Query, config: Config, kept: Sequence[Row] | None = None
+    every: Sequence[Row], query: ListQuery, config: Config, kept: Sequence[Row] | None = None
 ) -> ExperimentList:
     """Return those of the rows ``every`` (or of the subset ``kept``) that ``query`` selects,
     ignoring its ``names`` and ``runs``; raises as :func:`list_experiments` does."""
@@ -128,7 +128,7 @@ def every_row(project: Project, *, runs: bool, newest: int | None = None) -> lis
     return list(map(rows.of_experiment, later().newest(newest) if newest else later().experiments))
 
 
-def _newest(tags: Tags, query: Query, config: Config) -> ExperimentList | None:
+def _newest(tags: Tags, query: ListQuery, config: Config) -> ExperimentList | None:
     """Return the list of the first experiments, without reading others; None if a requested column
     is in none of them."""
     found = tags.oldest(query.limit) if query.reverse else tags.newest(query.limit)
@@ -338,7 +338,7 @@ def version_order(value: Any) -> tuple[Any, ...] | None:
 def choose_columns(
     kept: Sequence[Row],
     names: ColumnNames,
-    query: Query,
+    query: ListQuery,
     asked: Sequence[ColumnName],
     config: Config,
 ) -> list[ColumnName]:

@@ -20,7 +20,7 @@ from gitxexp.workflows.explore.compare import Comparison
 from gitxexp.workflows.models import history
 
 if TYPE_CHECKING:
-    from gitxexp.repository.registry import Change, Promotion
+    from gitxexp.repository.registry import AnnotationChange, Promotion
     from gitxexp.trackers.stamps import Linked
 
 
@@ -35,7 +35,9 @@ class ExperimentDetails(NamedTuple):
     branches: Sequence[str]
     same_config: Sequence[str]  #: other experiments with the same configuration
     promotions: Sequence[Promotion]  #: of its model, newest first
-    changes: Sequence[Change]  #: labels and descriptions given after it was tagged, oldest first
+    changes: Sequence[
+        AnnotationChange
+    ]  #: labels and descriptions given after it was tagged, oldest first
     notes: Sequence[str]
 
 

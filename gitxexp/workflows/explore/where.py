@@ -15,7 +15,7 @@ from gitxexp.tables.duckdb import scan
 from gitxexp.tables.duckdb.session import Session
 from gitxexp.workflows.explore.rows import ColumnName, ColumnNames, Row, column
 from gitxexp.workflows.sql import statement
-from gitxexp.workflows.sql.mistakes import Known, explained
+from gitxexp.workflows.sql.mistakes import KnownNames, explained
 
 #: The row number column, a name that no parameter has.
 _AT = "xexp_at"
@@ -42,7 +42,7 @@ def select(rows: Sequence[Row], condition: str, names: ColumnNames) -> list[Row]
         session.seal(())
         query = f"SELECT {_AT} FROM list WHERE (\n{condition}\n)"
         try:
-            known = Known(lambda: ["list"], lambda: [name for name in columns if name != _AT])
+            known = KnownNames(lambda: ["list"], lambda: [name for name in columns if name != _AT])
             with explained(known, query):
                 # in brackets, too: "a) OR (b" would close those of the query
                 session.connection.extract_statements(f"SELECT [\n{condition}\n]")

@@ -17,7 +17,7 @@ from gitxexp.common.errors import XexpError
 from gitxexp.common.values import is_number
 from gitxexp.repository.config_hash import flatten
 from gitxexp.repository.repository import Project
-from gitxexp.trackers.adapter import Query
+from gitxexp.trackers.adapter import RunQuery
 from gitxexp.trackers.adapters import dvclive
 from gitxexp.workflows.imports.source import LoggedValue, Progress, Sink, SourceRun
 
@@ -130,7 +130,7 @@ class DvcLiveFolder:
         adapter = dvclive.ADAPTER
         if not adapter.knows(self.path):
             raise XexpError(f"{self.path} is not a DVCLive folder", "it has no metrics.json")
-        for run in adapter.runs(self.path, Query()):
+        for run in adapter.runs(self.path, RunQuery()):
 
             def logged(own: Any = run) -> Iterator[LoggedValue]:
                 for metric in own.metrics:

@@ -13,7 +13,7 @@ from gitxexp.trackers.adapters import dvclive, mlflow_database, mlflow_files
 from gitxexp.workflows.experiments.collect import role_rules
 from gitxexp.workflows.imports.dvc import DvcExperiments, DvcLiveFolder
 from gitxexp.workflows.imports.mlflow import MlflowFolder, MlflowServer, MlflowStore, local_path
-from gitxexp.workflows.imports.source import Source
+from gitxexp.workflows.imports.source import RunSource
 from gitxexp.workflows.imports.tables import TableFile
 from gitxexp.workflows.imports.tensorboard import EventFiles
 
@@ -35,7 +35,7 @@ _SUFFIXES = {
 }  # fmt: skip
 
 
-def find_source(project: Project, words: tuple[str, ...]) -> Source:
+def find_source(project: Project, words: tuple[str, ...]) -> RunSource:
     """Return the source for ``KIND FILE``, ``KIND:FILE`` or a file alone.
 
     Raises UsageError for an unknown kind, XexpError for a missing file.
@@ -121,7 +121,7 @@ def _check_links(project: Project, path: Path) -> None:
         work_file(project.top, str(below))
 
 
-def _mlflow(project: Project, place: str) -> Source:
+def _mlflow(project: Project, place: str) -> RunSource:
     """MLflow's store at ``place``; by default where MLflow itself would look."""
     if not place:
         found = (p for p in ("mlflow.db", "mlruns") if Path(p).exists())

@@ -20,7 +20,7 @@ from gitxexp.trackers.imported_tables import KEY, RUNS, VALUES
 from gitxexp.trackers.tables import all_tables
 from gitxexp.workflows.experiments import stores
 from gitxexp.workflows.imports import staging as stage
-from gitxexp.workflows.imports.source import Progress, Source, SourceRun
+from gitxexp.workflows.imports.source import Progress, RunSource, SourceRun
 from gitxexp.workflows.merge.inputs import (
     IncomingFile,
     MergeInputs,
@@ -38,7 +38,7 @@ DEFAULT = "results/imported.db"
 class ImportRequest:
     """What to import, and how."""
 
-    source: Source
+    source: RunSource
     into: str | None = None  #: the results database, from the top
     dry_run: bool = False
     commit: bool = False

@@ -47,7 +47,7 @@ class SourceRun:
 Sink = Callable[[SourceRun], None]
 
 
-class Source(Protocol):
+class RunSource(Protocol):
     """Where runs come from."""
 
     @property

@@ -24,13 +24,13 @@ from gitxexp.common.sql import quote
 from gitxexp.common.values import is_number
 from gitxexp.repository.config_hash import flatten
 from gitxexp.repository.configuration import read_json
-from gitxexp.trackers.adapter import Query
+from gitxexp.trackers.adapter import RunQuery
 from gitxexp.trackers.adapters import plain_table
 from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.databases import Database, reading
 from gitxexp.trackers.roles import RoleRules
 from gitxexp.trackers.run import Run
-from gitxexp.trackers.tables import RUN_COLUMNS, Table, tables_of
+from gitxexp.trackers.tables import RUN_COLUMNS, RunTable, tables_of
 from gitxexp.trackers.times import moment
 from gitxexp.workflows.imports.source import LoggedValue, Progress, Sink, SourceRun
 from gitxexp.workflows.imports.staging import stored
@@ -92,7 +92,7 @@ class TableFile:
         self, path: Path, table: str | None, sink: Sink, progress: Progress | None
     ) -> None:
         adapter = plain_table.ADAPTER
-        runs = adapter.runs(path, Query(table, self.rules))
+        runs = adapter.runs(path, RunQuery(table, self.rules))
         if not runs:
             raise XexpError(
                 f"{self.path} has no table of runs", "it needs a column of runs or of times"
@@ -156,7 +156,7 @@ def _series(path: Path, table: str | None, runs: Sequence[Run]) -> dict[str, lis
 
 
 def _logged(
-    database: Database, table: Table, wanted: Iterable[str]
+    database: Database, table: RunTable, wanted: Iterable[str]
 ) -> Iterator[tuple[str, Any, float | None, list[tuple[str, float]]]]:
     metrics = [name for name in table.columns if name in set(wanted)]
     step = table.first_of(_STEPS)

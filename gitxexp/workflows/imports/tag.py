@@ -15,7 +15,7 @@ from gitxexp.repository.repository import Project
 from gitxexp.repository.tag_message import Payload
 from gitxexp.repository.version import Level
 from gitxexp.storage.dvc import pointers
-from gitxexp.trackers.adapter import Query
+from gitxexp.trackers.adapter import RunQuery
 from gitxexp.trackers.adapters import imported
 from gitxexp.trackers.imported_tables import RUNS
 from gitxexp.trackers.run import Run
@@ -23,7 +23,7 @@ from gitxexp.trackers.times import moment
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments.code_hash import code_hash
 from gitxexp.workflows.experiments.collect import role_rules
-from gitxexp.workflows.experiments.describe import Role
+from gitxexp.workflows.experiments.describe import OutputRole
 
 _COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -57,7 +57,7 @@ def tag_runs(project: Project, into: str, ids: Collection[str], *, wait: bool = 
     repository_commit.check_ready(project)
     rules = role_rules(project.config)
     path = project.top / into
-    runs = imported.ADAPTER.runs(path, Query(rules=rules)) if path.exists() else []
+    runs = imported.ADAPTER.runs(path, RunQuery(rules=rules)) if path.exists() else []
     wanted = [run for run in runs if run.id in ids]
     tagged = {e.payload.run for e in project.experiments() if e.payload.run}
     known = tuple(run.id for run in wanted if run.id in tagged)
@@ -146,7 +146,7 @@ def _payload(project: Project, draft: _Draft) -> Payload:
         for output in outputs
         if output.hash
         and config.has(output.path)
-        and (own_commit or describe.role(output.path, config) is Role.DATA)
+        and (own_commit or describe.role(output.path, config) is OutputRole.DATA)
     }
     data = describe.data_hash(describe.data_outputs(artifacts, config))
     text = str(run.context.get("name") or "")

@@ -51,7 +51,7 @@ def merges(project: Project, base: str) -> MergeCheck:
     dropped: list[DroppedRows] = []
     problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="xexp-check-") as folder:
-        check = _Check(
+        check = _MergeCheck(
             project, CommitContents(project, Path(folder), project.progress), Path(folder)
         )
         for number, line in enumerate(lines):
@@ -66,7 +66,7 @@ def merges(project: Project, base: str) -> MergeCheck:
     return MergeCheck(len(lines), tuple(dropped), tuple(problems))
 
 
-class _Check:
+class _MergeCheck:
     def __init__(self, project: Project, contents: CommitContents, folder: Path) -> None:
         self.project, self.contents, self.folder = project, contents, folder
 

@@ -24,7 +24,7 @@ from gitxexp.workflows.merge.driver import locks, pointers, result
 from gitxexp.workflows.merge.driver import reports as driver_reports
 from gitxexp.workflows.merge.driver.objects import Prepare, Settled
 from gitxexp.workflows.merge.driver.place import GitPlace
-from gitxexp.workflows.merge.driver.reports import Report
+from gitxexp.workflows.merge.driver.reports import ConflictReport
 
 #: What git has in progress, by the file that shows it, and how the user continues.
 _GO_ON = {
@@ -77,7 +77,7 @@ def _ours_to_merge(project: Project, path: str, blobs: Stages) -> bool:
     return re.search(rb"(?m)^[ -]*md5: *[0-9a-f]+\.dir\s*$", text) is not None
 
 
-def reports(project: Project) -> list[Report]:
+def reports(project: Project) -> list[ConflictReport]:
     """The report of every unmerged path, by path."""
     place = place_of(project)
     return [driver_reports.load(place, path) for path in sorted(stages(project))]
@@ -131,7 +131,7 @@ def resolve(
     return done
 
 
-def numbered(listed: Sequence[Report]) -> list[tuple[int, str, Conflict]]:
+def numbered(listed: Sequence[ConflictReport]) -> list[tuple[int, str, Conflict]]:
     """Every conflict of all paths with the number that ``--row`` takes, from 1."""
     flat = [(report.path, conflict) for report in listed for conflict in report.conflicts]
     return [(number, path, conflict) for number, (path, conflict) in enumerate(flat, 1)]

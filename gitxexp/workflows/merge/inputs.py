@@ -39,10 +39,10 @@ from gitxexp.tables.plan import MergeOptions, Mode
 from gitxexp.tables.rules import names_rows
 from gitxexp.trackers.files import read_params
 from gitxexp.workflows.experiments import describe, resolve, stores
-from gitxexp.workflows.experiments.describe import Role
+from gitxexp.workflows.experiments.describe import OutputRole
 
 #: Keywords of ``--only``; anything else is a path or glob from the top.
-GROUPS = {"results": Role.RESULTS, "data": Role.DATA, "models": Role.MODEL}
+GROUPS = {"results": OutputRole.RESULTS, "data": OutputRole.DATA, "models": OutputRole.MODEL}
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,10 @@ class Selection:
     only: tuple[str, ...] = ()
     models: bool = False
 
-    def takes(self, path: str, role: Role) -> bool:
+    def takes(self, path: str, role: OutputRole) -> bool:
         """Whether rows of the artifact are wanted."""
         if not self.only:
-            return role is not Role.MODEL
+            return role is not OutputRole.MODEL
         return any(
             GROUPS[word] is role if word in GROUPS else _is(path, word) for word in self.only
         )
@@ -149,7 +149,7 @@ class _InputFinder:
         top = project.top
         self.here = {o.path: o for o in pointers.outputs_in(top)} if has_dvc(top) else {}
         self.outputs: dict[str, Output] = dict(self.here)
-        self.incoming: dict[str, tuple[Role, list[IncomingFile]]] = {}
+        self.incoming: dict[str, tuple[OutputRole, list[IncomingFile]]] = {}
         self.models: list[IncomingFile] = []
         self.notes: list[str] = []
         self.into = ""  #: the target of plain files, if the first of them is the target
@@ -190,12 +190,12 @@ class _InputFinder:
             if place is not None and not place.has(artifact.path):  # it has rules of its own
                 self.elsewhere = place.other_of(artifact.path)
                 continue
-            if artifact.role is Role.MODEL:
+            if artifact.role is OutputRole.MODEL:
                 self.add_models(source, artifact)
             if not self.selection.takes(artifact.path, artifact.role):
                 continue
             if not engine.mergeable(artifact.path):
-                if artifact.role is not Role.MODEL and self.differs(artifact):
+                if artifact.role is not OutputRole.MODEL and self.differs(artifact):
                     self.notes.append(f"{artifact.path} has no rows to merge: left as it is here")
                 continue
             file = self.content(source, artifact.path)
@@ -264,7 +264,7 @@ class MergeableFile:
     """One mergeable file of a source, by path from the top."""
 
     path: str
-    role: Role
+    role: OutputRole
     output: (
         Output | None
     )  #: the pointer that a commit or work tree has for it; None: tracked by git
@@ -451,13 +451,17 @@ def strategy_of_file(project: Project | None, out: Path, asked: str | None) -> M
 
 
 def strategy_for(
-    role: Role, config: Config, section: Mapping[str, Any], file: str, asked: str | None = None
+    role: OutputRole,
+    config: Config,
+    section: Mapping[str, Any],
+    file: str,
+    asked: str | None = None,
 ) -> MergeStrategy:
     """How artifacts of ``role`` are merged; ``asked`` (the command line) wins, then ``section``.
 
     Raises UsageError for an invalid word or list.
     """
-    prefix = "data_" if role is Role.DATA else ""
+    prefix = "data_" if role is OutputRole.DATA else ""
     word, where = asked, "--strategy"
     if word is None:
         word, where = section.get(f"{prefix}strategy"), f"{prefix}strategy in {file}"

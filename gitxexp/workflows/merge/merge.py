@@ -37,7 +37,7 @@ from gitxexp.tables.plan import MergeOptions, MergeReport, Mode, Progress
 from gitxexp.tables.row_changes import TableDiff
 from gitxexp.tables.rules import clashing_numbers
 from gitxexp.workflows.experiments import collect
-from gitxexp.workflows.experiments.collect import Wanted
+from gitxexp.workflows.experiments.collect import RunChoice
 from gitxexp.workflows.merge import inputs
 from gitxexp.workflows.merge.inputs import (
     CommitContents,
@@ -82,7 +82,7 @@ def request(sources: Sequence[str], rebase: bool, options: dict[str, Any]) -> Me
 
 
 @dataclass(frozen=True)
-class Origin:
+class MergedSource:
     """One source: its name as given, its version and commit if any."""
 
     name: str
@@ -96,7 +96,7 @@ class MergedArtifact:
 
     path: str
     mode: Mode
-    origins: tuple[Origin, ...]
+    origins: tuple[MergedSource, ...]
     report: MergeReport
     hash_before: str = ""
     hash_after: str = ""
@@ -199,7 +199,7 @@ def merge_inputs(
 
 def _artifact(job: MergeJob, report: MergeReport, before: str, after: str) -> MergedArtifact:
     given = dict.fromkeys(item.source for item in job.incoming)
-    origins = tuple(Origin(s.name, s.version, s.commit or "") for s in given)
+    origins = tuple(MergedSource(s.name, s.version, s.commit or "") for s in given)
     return MergedArtifact(job.path, job.strategy.mode or Mode.MERGE, origins, report, before, after)
 
 
@@ -245,7 +245,7 @@ def files(
     if options.mode is Mode.REBASE and not write and out.exists():
         with tempfile.TemporaryDirectory(prefix="xexp-plan-") as folder:
             going = _going(out, incoming, Path(folder), replace(options, in_place=False), report)
-    origins = tuple(Origin(str(path)) for path in incoming)
+    origins = tuple(MergedSource(str(path)) for path in incoming)
     merged = Merged((MergedArtifact(str(out), options.mode, origins, report, going=going),))
     if write and report.conflicts and not report.written:
         raise Conflicted(merged)
@@ -502,7 +502,7 @@ def _run_of(project: Project, item: IncomingFile) -> str:
     tagged = run_of_content(project.experiments(), item.path, f"md5:{hash_file(item.file)}")
     if tagged:
         return tagged
-    latest = collect.collect(source.worktree, project.config, Wanted()).run
+    latest = collect.collect(source.worktree, project.config, RunChoice()).run
     return latest.id if latest and latest.id != source.run else ""
 
 

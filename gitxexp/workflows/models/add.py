@@ -16,9 +16,9 @@ from gitxexp.storage.dvc.place import link_or_copy
 from gitxexp.storage.dvc.places import cache_dir, work_file
 from gitxexp.storage.objects import Progress, object_path
 from gitxexp.workflows.experiments import collect
-from gitxexp.workflows.experiments.collect import Wanted
+from gitxexp.workflows.experiments.collect import RunChoice
 from gitxexp.workflows.models import changes, inventory
-from gitxexp.workflows.models.inventory import Model, ModelStore, Slot, SlotContents
+from gitxexp.workflows.models.inventory import Model, ModelStore, SlotContents, SlotModels
 from gitxexp.workflows.models.run_facts import RunIndex
 from gitxexp.workflows.models.steps import ModelAdded
 from gitxexp.workflows.runs import record
@@ -117,7 +117,7 @@ def add_all(
 
 
 def _add_to(
-    store: ModelStore, running: Running, slot: Slot, models: Sequence[RunModel]
+    store: ModelStore, running: Running, slot: SlotModels, models: Sequence[RunModel]
 ) -> list[str]:
     """Do the same for one slot."""
     project, contents = store.project, store.whole(slot)
@@ -145,7 +145,9 @@ def _in_cache(project: Project, made: Model, path: Path) -> Path:
     return object_path(cache_dir(root), made.oid)
 
 
-def _already_added(store: ModelStore, slot: Slot, path: Path, run: str) -> AddedCandidate | None:
+def _already_added(
+    store: ModelStore, slot: SlotModels, path: Path, run: str
+) -> AddedCandidate | None:
     """The result if the candidate already exists and DVC tracks it."""
     contents, target = store.contents(slot), _target(slot, path, run)
     before = next((m for m in contents.candidates if m.path == target and m.there), None)
@@ -170,7 +172,7 @@ def _check_source(project: Project, path: Path) -> None:
         raise XexpError(f"there is no file {path}", "give the path of the trained model")
 
 
-def _recorded_run(store: ModelStore, slot: Slot, path: Path) -> str | None:
+def _recorded_run(store: ModelStore, slot: SlotModels, path: Path) -> str | None:
     """Return the run recorded for this content: by a promotion, a candidate, or the oldest tag with
     it in production. The latest run may not be the one that wrote it."""
     runs, contents = RunIndex(store.project), store.contents(slot)
@@ -193,7 +195,7 @@ def which_run(project: Project, run: str | None) -> str:
     if recorded is not None and (recorded.named(str(run)) or recorded.version == run):
         return recorded.name
     if run is None:
-        latest = collect.collect(project.top, project.config, Wanted()).run
+        latest = collect.collect(project.top, project.config, RunChoice()).run
         if latest is None:
             where = ", ".join(project.config.results_databases) or "none is configured"
             raise XexpError(
@@ -201,11 +203,11 @@ def which_run(project: Project, run: str | None) -> str:
                 "name the run: --run ID, or set [results] databases in .xexp/config.toml",
             )
         return latest.id
-    wanted = collect.collect(project.top, project.config, Wanted(run=run)).run
+    wanted = collect.collect(project.top, project.config, RunChoice(run=run)).run
     return wanted.id if wanted else run
 
 
-def _target(slot: Slot, path: Path, run: str) -> str:
+def _target(slot: SlotModels, path: Path, run: str) -> str:
     own = path.suffix
     return slot.candidate(run, extension=own if own and own != slot.extension else "")
 

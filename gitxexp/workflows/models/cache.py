@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Self
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.repository.commit import RefMoved
-from gitxexp.repository.operation import Changed, Repository, Step, Undoing
+from gitxexp.repository.operation import Changed, Step, UndoContext, Undoing
 from gitxexp.repository.repository import Project, Running
 from gitxexp.storage.dvc.add import exclusively
 from gitxexp.storage.dvc.places import cache_dir, cache_dirs, is_dvc_repo
@@ -180,10 +180,10 @@ class ObjectsAdded(Step):
         known = None if objects is None else [CachedObject(**item) for item in objects]
         return cls(**data, objects=known)
 
-    def check(self, at: Repository) -> Changed | None:
+    def check(self, at: UndoContext) -> Changed | None:
         return None  # a referenced object stays
 
-    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+    def inverse(self, at: UndoContext, keep: Path) -> Sequence[Step]:
         """Removed objects are kept under a second name for a redo."""
         folder, kept = keep / "objects", {}
         for path in self._unused(at):
@@ -194,12 +194,12 @@ class ObjectsAdded(Step):
             kept[str(path)] = str(folder / name)
         return (ObjectsTaken(kept, asdict(self)),)
 
-    def undo(self, at: Repository, undoing: Undoing) -> None:
+    def undo(self, at: UndoContext, undoing: Undoing) -> None:
         """Remove unreferenced objects that the operation added."""
         for path in self._unused(at):
             path.unlink(missing_ok=True)
 
-    def _unused(self, at: Repository) -> list[Path]:
+    def _unused(self, at: UndoContext) -> list[Path]:
         project = Project(at.git, at.places, at.notify)
         with asked_once():
             fresh = {oid: path for oid, path in self._candidates(project) if self._is_fresh(path)}
@@ -247,13 +247,13 @@ class ObjectsTaken(Step):
     kept: dict[str, str]
     added: dict[str, Any]
 
-    def check(self, at: Repository) -> Changed | None:
+    def check(self, at: UndoContext) -> Changed | None:
         return None
 
-    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+    def inverse(self, at: UndoContext, keep: Path) -> Sequence[Step]:
         return (ObjectsAdded.load(dict(self.added)),)
 
-    def undo(self, at: Repository, undoing: Undoing) -> None:
+    def undo(self, at: UndoContext, undoing: Undoing) -> None:
         for path, kept in self.kept.items():
             if Path(kept).exists() and not Path(path).exists():
                 Path(path).parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from gitxexp.repository.tags import Experiment
 if TYPE_CHECKING:
     from gitxexp.repository.registry import Promotion
     from gitxexp.workflows.models.context import ModelContext
-    from gitxexp.workflows.models.select import Choice
+    from gitxexp.workflows.models.select import ModelChoice
 
 
 _ROLLBACK = re.compile(r"rollback of ([0-9a-f]{8,})")
@@ -57,7 +57,7 @@ def to_roll_back(promotions: Sequence[Promotion], slot: str) -> Promotion:
     return left[0]
 
 
-def previous(context: ModelContext) -> tuple[Choice, Promotion]:
+def previous(context: ModelContext) -> tuple[ModelChoice, Promotion]:
     """Return the model in production before the last promotion, and that promotion."""
     from gitxexp.workflows.models.select import by_hash  # late: a history fetches nothing
 

@@ -42,7 +42,7 @@ DEFAULT = "model"
 _CANDIDATE = re.compile(r"(.+?)(?:@[0-9a-f]{8})?_model(?:\.[^/]*)?", re.DOTALL)
 
 
-class Slot(NamedTuple):
+class SlotModels(NamedTuple):
     """One production model and its candidates; paths are relative to the top of the repository."""
 
     name: str
@@ -64,7 +64,7 @@ def run_of(name: str) -> str | None:
     return unquote(match[1]) if match else None
 
 
-def all_slots(config: Config, outputs: Sequence[Output] = ()) -> list[Slot]:
+def all_slots(config: Config, outputs: Sequence[Output] = ()) -> list[SlotModels]:
     """Every slot. With ``outputs`` the default slot finds a production model with another
     extension.
 
@@ -78,7 +78,7 @@ def all_slots(config: Config, outputs: Sequence[Output] = ()) -> list[Slot]:
     return slots
 
 
-def choose_slot(slots: Sequence[Slot], name: str | None) -> Slot:
+def choose_slot(slots: Sequence[SlotModels], name: str | None) -> SlotModels:
     """Return the slot ``name``, or the only one; raises UsageError listing them."""
     names = ", ".join(slot.name for slot in slots)
     if name is None and len(slots) == 1:
@@ -100,23 +100,23 @@ def choose_slot(slots: Sequence[Slot], name: str | None) -> Slot:
 
 def _default(
     production: str, candidates: str, extension: str, folder: str, outputs: Iterable[Output]
-) -> Slot:
+) -> SlotModels:
     if not production and not extension:
         there = [o.path for o in outputs if posixpath.dirname(o.path) == f"{folder}/production"]
         production = there[0] if len(there) == 1 else ""
     return _slot(DEFAULT, production, candidates, extension, folder)
 
 
-def _named(slot: ModelSlot, project: str) -> Slot:
+def _named(slot: ModelSlot, project: str) -> SlotModels:
     folder = posixpath.join(project, "models", slot.name)
     return _slot(slot.name, slot.production, slot.candidates, slot.extension, folder)
 
 
-def _slot(name: str, production: str, candidates: str, extension: str, folder: str) -> Slot:
+def _slot(name: str, production: str, candidates: str, extension: str, folder: str) -> SlotModels:
     suffix = f".{extension.lstrip('.')}" if extension else ""
     place = _clean(name, production or f"{folder}/production/model{suffix or '.bin'}")
     beside = _clean(name, candidates or f"{folder}/candidates")
-    return Slot(name, place, beside, suffix or posixpath.splitext(place)[1])
+    return SlotModels(name, place, beside, suffix or posixpath.splitext(place)[1])
 
 
 def _clean(name: str, path: str) -> str:
@@ -129,7 +129,7 @@ def _clean(name: str, path: str) -> str:
     return clean
 
 
-def _check_apart(slots: Sequence[Slot]) -> None:
+def _check_apart(slots: Sequence[SlotModels]) -> None:
     places = [(slot.name, path) for slot in slots for path in (slot.production, slot.candidates)]
     for at, (name, path) in enumerate(places):
         for other, beside in places[at + 1 :]:
@@ -184,7 +184,7 @@ class Model(NamedTuple):
 class SlotContents(NamedTuple):
     """One slot. ``output`` is the candidates' folder as DVC tracks it, None if it does not."""
 
-    slot: Slot
+    slot: SlotModels
     production: Model | None
     candidates: tuple[Model, ...]
     output: Output | None = None
@@ -213,7 +213,7 @@ class ModelStore:
         return pointers.outputs_in(self.project.top, self.project.git)
 
     @cached_property
-    def slots(self) -> list[Slot]:
+    def slots(self) -> list[SlotModels]:
         """The configured slots. Raises Refused if a link leads out of the work tree."""
         slots = all_slots(self.project.config, self.outputs)
         for slot in slots:
@@ -247,7 +247,7 @@ class ModelStore:
             return True
         return find_object(self.caches(model.root), model.oid, model.legacy) is not None
 
-    def contents(self, slot: Slot) -> SlotContents:
+    def contents(self, slot: SlotModels) -> SlotContents:
         """Return the content of the slot. Raises XexpError for a folder in place of a file."""
         try:
             return self._read(slot)
@@ -255,7 +255,7 @@ class ModelStore:
             self.__dict__.pop("outputs", None)
             return self._read(slot)
 
-    def whole(self, slot: Slot) -> SlotContents:
+    def whole(self, slot: SlotModels) -> SlotContents:
         """Like :meth:`contents`, with the folder's manifest, fetched if no cache has it.
 
         Raises XexpError if it is unavailable: the files that it names would be lost.
@@ -275,7 +275,7 @@ class ModelStore:
         self._caches.clear()
         return self.contents(slot)
 
-    def _read(self, slot: Slot) -> SlotContents:
+    def _read(self, slot: SlotModels) -> SlotContents:
         output = next((out for out in self.outputs if out.path == slot.candidates), None)
         entries = self._entries(output)
         files = [self._production(slot), *self._candidates(slot, output, entries or ())]
@@ -294,7 +294,7 @@ class ModelStore:
         folder = local_remote_dir(self.project.top / output.root, pointer=output.remote)
         return manifest(output, [*self.caches(output.root), *([folder] if folder else [])])
 
-    def _production(self, slot: Slot) -> Model | None:
+    def _production(self, slot: SlotModels) -> Model | None:
         path = self.project.top / slot.production
         if path.is_dir():
             raise XexpError(
@@ -321,7 +321,7 @@ class ModelStore:
         return next((e.hash for e in self._entries(owner) or () if e.path == below), None)
 
     def _candidates(
-        self, slot: Slot, output: Output | None, entries: Sequence[File]
+        self, slot: SlotModels, output: Output | None, entries: Sequence[File]
     ) -> Iterator[Model]:
         recorded = {entry.path: entry for entry in entries}
         folder = self.project.top / slot.candidates
@@ -346,7 +346,7 @@ class ModelStore:
 
 
 def _model(
-    slot: Slot,
+    slot: SlotModels,
     path: str,
     output: Output | None,
     recorded: str | None,

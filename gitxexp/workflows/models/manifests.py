@@ -14,13 +14,13 @@ from pathlib import Path
 from gitxexp.repository.tags import Experiment
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.objects import manifest
-from gitxexp.workflows.models.inventory import ModelStore, Slot
+from gitxexp.workflows.models.inventory import ModelStore, SlotModels
 
 _DIGEST = 16
 
 
 def tags_holding(
-    store: ModelStore, slot: Slot, experiments: Sequence[Experiment], hashes: Iterable[str]
+    store: ModelStore, slot: SlotModels, experiments: Sequence[Experiment], hashes: Iterable[str]
 ) -> dict[str, str]:
     """Hash ("md5:…") → the newest tag that holds it. Manifests in no local cache are skipped."""
     wanted = {value for value in hashes if value}
@@ -61,7 +61,7 @@ class Manifests:
         self.db.close()
 
     def first(
-        self, slot: Slot, folders: Mapping[str, str], wanted: Iterable[str]
+        self, slot: SlotModels, folders: Mapping[str, str], wanted: Iterable[str]
     ) -> dict[str, str]:
         """Return wanted hash → name of the first folder that contains it; ``folders``: hash → name."""
         left = {bytes.fromhex(value[4:]): value for value in wanted if len(value) == 36}
@@ -77,7 +77,7 @@ class Manifests:
                 names[left.pop(digest)] = name
         return names
 
-    def members(self, slot: Slot, folder: str) -> bytes | None:
+    def members(self, slot: SlotModels, folder: str) -> bytes | None:
         """The digests of a folder's files, one after another; None if no cache has its manifest."""
         if self.db is not None:
             row = self.db.execute("SELECT digests FROM members WHERE folder = ?", (folder,))

@@ -25,14 +25,14 @@ from gitxexp.storage.objects import Progress, matches, object_path
 from gitxexp.workflows.artifacts.get import GetRequest, get
 from gitxexp.workflows.experiments import collect
 from gitxexp.workflows.experiments import tag as experiments_tag
-from gitxexp.workflows.experiments.collect import Wanted
+from gitxexp.workflows.experiments.collect import RunChoice
 from gitxexp.workflows.experiments.plan import TagRequest
 from gitxexp.workflows.experiments.tag import Tagged
 from gitxexp.workflows.models import changes, history, inventory, prune, run_facts, select
 from gitxexp.workflows.models.context import ModelContext
-from gitxexp.workflows.models.inventory import Model, ModelStore, Slot, SlotContents
+from gitxexp.workflows.models.inventory import Model, ModelStore, SlotContents, SlotModels
 from gitxexp.workflows.models.run_facts import RunFacts, RunIndex
-from gitxexp.workflows.models.select import Choice
+from gitxexp.workflows.models.select import ModelChoice
 from gitxexp.workflows.models.steps import ModelReplaced, duplicate, move
 
 
@@ -76,10 +76,10 @@ class MetricDelta:
 class PromotePlan:
     """A promotion. ``before`` is None if nothing is in production yet."""
 
-    slot: Slot
+    slot: SlotModels
     before: Model | None
     before_facts: RunFacts
-    after: Choice
+    after: ModelChoice
     metric: str | None  #: the metric that decides whether it is better
     deltas: tuple[MetricDelta, ...]
     takes_back: Promotion | None  #: for a rollback
@@ -172,7 +172,7 @@ def plan_promotion(
     )
 
 
-def _choose(context: ModelContext, request: PromoteRequest) -> Choice:
+def _choose(context: ModelContext, request: PromoteRequest) -> ModelChoice:
     if request.worktree is not None:
         return select.in_other_worktree(context, request.worktree, request.run)
     if request.run is not None:
@@ -441,8 +441,8 @@ class _Promotion:
         text = self.request.why or f"in production: {plan.slot.production}"
         if run and run in plan.context.runs.logged:
             # its model is now in production, whatever run wrote the files last
-            return TagRequest(wanted=Wanted(run=run), text=text, mismatch=True)
-        wanted = Wanted(use_run=False, params=dict(facts.params), metrics=dict(facts.metrics))
+            return TagRequest(wanted=RunChoice(run=run), text=text, mismatch=True)
+        wanted = RunChoice(use_run=False, params=dict(facts.params), metrics=dict(facts.metrics))
         return TagRequest(wanted=wanted, text=text)
 
 

@@ -57,7 +57,7 @@ class PruneRules:
 
 
 @dataclass(frozen=True)
-class Decision:
+class PruneDecision:
     """The decision for one candidate, and the reason."""
 
     model: Model
@@ -78,7 +78,7 @@ class Decision:
 class PrunePlan:
     """The decision for every candidate. ``problem``: why no remote could be queried."""
 
-    decisions: tuple[Decision, ...]
+    decisions: tuple[PruneDecision, ...]
     metrics: dict[str, str | None]
     contexts: tuple[ModelContext, ...] = field(repr=False, compare=False)  #: one for each slot
     notes: tuple[str, ...] = ()
@@ -86,12 +86,12 @@ class PrunePlan:
     unasked: bool = False  #: a remote did not answer, so its content is unknown
 
     @property
-    def deletable(self) -> list[Decision]:
+    def deletable(self) -> list[PruneDecision]:
         """Those that may be deleted."""
         return [decision for decision in self.decisions if decision.deletable]
 
     @property
-    def only_copies(self) -> list[Decision]:
+    def only_copies(self) -> list[PruneDecision]:
         """Those that the rules allow to delete but that are, as far as known, the only copy."""
         return [one for one in self.decisions if one.excess and one.copy is None]
 
@@ -105,7 +105,7 @@ def plan_prune(project: Project, rules: PruneRules, progress: Progress | None = 
     store, runs = ModelStore(project, progress), RunIndex(project)
     slots = [inventory.choose_slot(store.slots, rules.slot)] if rules.slot else store.slots
     contexts = tuple(ModelContext(store, runs, store.whole(slot)) for slot in slots)
-    decisions: list[Decision] = []
+    decisions: list[PruneDecision] = []
     metrics: dict[str, str | None] = {}
     problem, unasked = None, False
     for context in contexts:
@@ -120,7 +120,7 @@ def plan_prune(project: Project, rules: PruneRules, progress: Progress | None = 
     return PrunePlan(tuple(decisions), metrics, contexts, (*notes, *runs.notes), problem, unasked)
 
 
-def _with_copy(project: Project, decision: Decision, copies: Copies) -> Decision:
+def _with_copy(project: Project, decision: PruneDecision, copies: StoredCopies) -> PruneDecision:
     if not decision.excess:
         return decision
     place = copies.places.get(decision.model.path)
@@ -136,7 +136,7 @@ def _freed(project: Project, model: Model) -> int:
     return path.stat().st_size
 
 
-def _decide(context: ModelContext, rules: PruneRules) -> tuple[list[Decision], str | None]:
+def _decide(context: ModelContext, rules: PruneRules) -> tuple[list[PruneDecision], str | None]:
     """Return the decision for each candidate by the rules alone, best first, and the ranking
     metric."""
     project, runs, models = context.project, context.runs, context.contents.candidates
@@ -153,7 +153,7 @@ def _decide(context: ModelContext, rules: PruneRules) -> tuple[list[Decision], s
         group = _group(project, known, rules.per)
         if value is not None:
             counts[group] += 1
-        place = _Place(metric, value, counts[group])
+        place = _Rank(metric, value, counts[group])
         kept = (
             always.get(model.hash)
             or _labelled(runs, known)
@@ -161,12 +161,12 @@ def _decide(context: ModelContext, rules: PruneRules) -> tuple[list[Decision], s
             or _kept(runs, model, known, place, rules)
         )
         why = kept or _excess(place, rules)
-        decisions.append(Decision(model, known, value, kept is None, why))
+        decisions.append(PruneDecision(model, known, value, kept is None, why))
     return decisions, metric
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Rank:
     """A candidate's number, and its rank in its group."""
 
     metric: str | None
@@ -208,7 +208,7 @@ def _group(project: Project, facts: RunFacts, per: GroupBy | None) -> str:
 
 
 def _kept(
-    runs: RunIndex, model: Model, facts: RunFacts, place: _Place, rules: PruneRules
+    runs: RunIndex, model: Model, facts: RunFacts, place: _Rank, rules: PruneRules
 ) -> str | None:
     """Why the rules keep a candidate; None if they do not."""
     if place.value is None and not rules.unranked:
@@ -224,7 +224,7 @@ def _kept(
     return None
 
 
-def _excess(place: _Place, rules: PruneRules) -> str:
+def _excess(place: _Rank, rules: PruneRules) -> str:
     if place.value is None:
         return "no value to rank it by"
     return f"number {place.rank} by {place.metric}, {rules.keep} are kept"
@@ -246,7 +246,7 @@ class PruneOptions:
 class Pruned:
     """What was removed. ``kept``: the folder with the bytes that were moved instead of deleted."""
 
-    gone: tuple[Decision, ...]
+    gone: tuple[PruneDecision, ...]
     freed: int
     kept: Path | None
     commit: str | None
@@ -312,13 +312,13 @@ def prune(
     return Pruned(tuple(gone), freed, kept, commit)
 
 
-def _still(seen: Sequence[Decision], now: Sequence[Decision]) -> list[Decision]:
+def _still(seen: Sequence[PruneDecision], now: Sequence[PruneDecision]) -> list[PruneDecision]:
     """Those of ``now`` that were already in ``seen`` with the same content."""
     known = {(decision.model.path, decision.model.hash) for decision in seen}
     return [one for one in now if (one.model.path, one.model.hash) in known]
 
 
-def _move(project: Project, running: Running, gone: Sequence[Decision]) -> list[Path]:
+def _move(project: Project, running: Running, gone: Sequence[PruneDecision]) -> list[Path]:
     """Move every file from the work tree to the operation's keep folder."""
     moved = []
     for number, model in enumerate(one.model for one in gone if one.model.there):
@@ -333,7 +333,7 @@ def _move(project: Project, running: Running, gone: Sequence[Decision]) -> list[
     return moved
 
 
-def _update_pointers(running: Running, plan: PrunePlan, gone: Sequence[Decision]) -> list[str]:
+def _update_pointers(running: Running, plan: PrunePlan, gone: Sequence[PruneDecision]) -> list[str]:
     touched: list[str] = []
     for context in plan.contexts:
         contents = context.contents
@@ -352,7 +352,7 @@ def _delete(files: Sequence[Path]) -> None:
 
 
 @dataclass(frozen=True)
-class Copies:
+class StoredCopies:
     """Where else each model's content is, by path; None if not verified."""
 
     places: Mapping[str, str | None]
@@ -360,7 +360,7 @@ class Copies:
     unasked: bool = False  #: whether it did not answer
 
 
-def find_copies(context: ModelContext, models: Sequence[Model]) -> Copies:
+def find_copies(context: ModelContext, models: Sequence[Model]) -> StoredCopies:
     """Return where the content of these models is besides the work tree."""
     store = context.store
     try:
@@ -379,7 +379,7 @@ def find_copies(context: ModelContext, models: Sequence[Model]) -> Copies:
             places[model.path] = f"{tags[model.hash]} and the cache"
         else:
             places[model.path] = None
-    return Copies(places, problem, unasked)
+    return StoredCopies(places, problem, unasked)
 
 
 def _valid_object(store: ModelStore, model: Model) -> bool:

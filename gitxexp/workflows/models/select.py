@@ -26,16 +26,16 @@ from gitxexp.storage.objects import hash_file, is_object, matches, object_path
 from gitxexp.trackers.files import read_params
 from gitxexp.workflows.artifacts.locate import CommitFile, CommitFiles
 from gitxexp.workflows.experiments import collect, stores
-from gitxexp.workflows.experiments.collect import Wanted
+from gitxexp.workflows.experiments.collect import RunChoice
 from gitxexp.workflows.models import inventory, run_facts
 from gitxexp.workflows.models.context import ModelContext
-from gitxexp.workflows.models.inventory import Model, ModelStore, Slot
+from gitxexp.workflows.models.inventory import Model, ModelStore, SlotModels
 from gitxexp.workflows.models.run_facts import RunFacts, RunIndex
 from gitxexp.workflows.runs.record import RunFolders
 
 
 @dataclass(frozen=True)
-class Choice:
+class ModelChoice:
     """A model to promote. ``file``: its path on disk; ``commit``: else the commit that is tagged
     with it."""
 
@@ -47,7 +47,7 @@ class Choice:
     notes: tuple[str, ...] = ()
 
 
-def in_work_tree(context: ModelContext, model: Model, notes: Sequence[str] = ()) -> Choice:
+def in_work_tree(context: ModelContext, model: Model, notes: Sequence[str] = ()) -> ModelChoice:
     """A model of this work tree. Raises XexpError if it was edited by hand."""
     run = context.run_of(model)
     if not model.production and model.state == "edited":
@@ -59,10 +59,10 @@ def in_work_tree(context: ModelContext, model: Model, notes: Sequence[str] = ())
     file = context.project.top / model.path if model.there else None
     origin = "production" if model.production else "candidate"
     facts = context.runs.facts(run)
-    return Choice(model._replace(run=run), facts, origin, file, None, tuple(notes))
+    return ModelChoice(model._replace(run=run), facts, origin, file, None, tuple(notes))
 
 
-def by_run(context: ModelContext, run: str) -> Choice:
+def by_run(context: ModelContext, run: str) -> ModelChoice:
     """The model of a run: a candidate here, production, or at the newest tag of that run.
 
     Raises XexpError: no such run, or a run without a model file.
@@ -174,12 +174,12 @@ def _by_prefix(models: Sequence[Model], run: str) -> list[Model]:
     return matching
 
 
-def _without_model(context: ModelContext, run: str) -> Choice:
+def _without_model(context: ModelContext, run: str) -> ModelChoice:
     """Return the error for a run without a model; an id that starts with ``run`` is preferred."""
     project = context.project
     full = run
     if run not in context.runs.by_run:
-        logged = collect.collect(project.top, project.config, Wanted(run=run)).run
+        logged = collect.collect(project.top, project.config, RunChoice(run=run)).run
         full = logged.id if logged else run
     if full != run:
         return by_run(context, full)
@@ -189,7 +189,7 @@ def _without_model(context: ModelContext, run: str) -> Choice:
     )
 
 
-def by_version(context: ModelContext, version: AnyVersion) -> Choice:
+def by_version(context: ModelContext, version: AnyVersion) -> ModelChoice:
     """Return the model of an experiment: the candidate of its run here, else the one in its tag."""
     experiments = context.runs.experiments
     experiment = next((e for e in experiments if e.version == version), None)
@@ -212,7 +212,7 @@ def by_version(context: ModelContext, version: AnyVersion) -> Choice:
     return tagged
 
 
-def at_tag(context: ModelContext, experiment: Experiment) -> Choice | None:
+def at_tag(context: ModelContext, experiment: Experiment) -> ModelChoice | None:
     """The candidate of the experiment's run at its tag, else production there; None if neither."""
     slot = context.contents.slot
     stores = context.object_stores()
@@ -225,7 +225,7 @@ def at_tag(context: ModelContext, experiment: Experiment) -> Choice | None:
         return None
     model = _model_of(context, slot, file, run or None)
     facts = context.runs.facts_at(experiment)
-    return Choice(model, facts, experiment.name, None, experiment.commit)
+    return ModelChoice(model, facts, experiment.name, None, experiment.commit)
 
 
 def _files(commit: CommitFiles, path: str) -> Iterator[CommitFile]:
@@ -236,7 +236,7 @@ def _files(commit: CommitFiles, path: str) -> Iterator[CommitFile]:
     yield from (file for file in (match.files if match else ()) if file.blob or file.oid)
 
 
-def _model_of(context: ModelContext, slot: Slot, file: CommitFile, run: str | None) -> Model:
+def _model_of(context: ModelContext, slot: SlotModels, file: CommitFile, run: str | None) -> Model:
     size, digest = file.size, file.oid
     if file.blob is not None:
         blob = context.project.git.raw("cat-file", "blob", file.blob)
@@ -250,7 +250,7 @@ def _model_of(context: ModelContext, slot: Slot, file: CommitFile, run: str | No
     )  # fmt: skip
 
 
-def by_hash(context: ModelContext, digest: str, run: str, version: str, origin: str) -> Choice:
+def by_hash(context: ModelContext, digest: str, run: str, version: str, origin: str) -> ModelChoice:
     """Find the model with this content: a candidate here, a tag, a cache or remote."""
     here = next((m for m in context.contents.candidates if m.hash == digest), None)
     if here is not None and here.state != "edited":
@@ -264,10 +264,10 @@ def by_hash(context: ModelContext, digest: str, run: str, version: str, origin: 
     facts = context.runs.facts(run or None)
     if not (facts.version or facts.metrics):
         facts = RunFacts(run or None, version or None)
-    return Choice(model, facts, origin)
+    return ModelChoice(model, facts, origin)
 
 
-def in_other_worktree(context: ModelContext, name: str, run: str | None) -> Choice:
+def in_other_worktree(context: ModelContext, name: str, run: str | None) -> ModelChoice:
     """A model of another worktree: the candidate of ``run`` (default: its latest run), else its
     production model if it belongs to this run.
 
@@ -275,8 +275,8 @@ def in_other_worktree(context: ModelContext, name: str, run: str | None) -> Choi
     """
     project, slot = context.project, context.contents.slot
     top = worktree_path(context.store, name)
-    latest = collect.collect(top, project.config, Wanted()).run
-    chosen = collect.collect(top, project.config, Wanted(run=run)).run if run else latest
+    latest = collect.collect(top, project.config, RunChoice()).run
+    chosen = collect.collect(top, project.config, RunChoice(run=run)).run if run else latest
     wanted = chosen.id if chosen else run
     names = [path for path in sorted((top / slot.candidates).glob("*")) if path.is_file()]
     file = next((p for p in names if wanted and inventory.run_of(p.name) == wanted), None)
@@ -304,7 +304,7 @@ def in_other_worktree(context: ModelContext, name: str, run: str | None) -> Choi
         facts = context.runs.facts(wanted)
     else:
         facts = RunFacts(wanted, None, None, chosen.params, chosen.metrics)
-    return Choice(model, facts, f"worktree {name}", file)
+    return ModelChoice(model, facts, f"worktree {name}", file)
 
 
 def worktree_path(store: ModelStore, name: str) -> Path:
@@ -350,7 +350,7 @@ class _ScoredModel:
         return self.facts.run or self.facts.version or (self.model.path if self.model else "?")
 
 
-def best(context: ModelContext, metric: str | None) -> Choice:
+def best(context: ModelContext, metric: str | None) -> ModelChoice:
     """Return the model with the best number for ``metric`` (default: the primary one), among all
     here or at a tag.
 
@@ -400,7 +400,7 @@ def _tagged(context: ModelContext, runs: set[str | None]) -> list[tuple[Experime
     return tagged
 
 
-def _first(context: ModelContext, metric: str, scored: Sequence[_ScoredModel]) -> Choice:
+def _first(context: ModelContext, metric: str, scored: Sequence[_ScoredModel]) -> ModelChoice:
     """Return the best whose model is available, with notes."""
     sign = -1 if collect.maximize(context.project.config, metric) else 1
     notes: list[str] = []
@@ -424,7 +424,7 @@ def _first(context: ModelContext, metric: str, scored: Sequence[_ScoredModel]) -
     )
 
 
-def _choice_of(context: ModelContext, scored: _ScoredModel) -> Choice | None:
+def _choice_of(context: ModelContext, scored: _ScoredModel) -> ModelChoice | None:
     if scored.model is not None:
         return in_work_tree(context, scored.model)
     assert scored.experiment is not None

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import atomic_write, remove_left, sync
-from gitxexp.repository.operation import Changed, Repository, Step, Undoing
+from gitxexp.repository.operation import Changed, Step, UndoContext, Undoing
 from gitxexp.storage.objects import hash_file, matches
 
 
@@ -66,7 +66,7 @@ class ModelReplaced(Step):
         new, old = KnownFile(**data.pop("new")), data.pop("old")
         return cls(**data, new=new, old=old and KnownFile(**old))
 
-    def check(self, at: Repository) -> Changed | None:
+    def check(self, at: UndoContext) -> Changed | None:
         path = Path(self.path)
         if path.exists() and not self.new.is_at(path):
             return Changed(
@@ -77,10 +77,10 @@ class ModelReplaced(Step):
             return None
         return _lost_since(at, self.old, path, Path(self.kept))
 
-    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+    def inverse(self, at: UndoContext, keep: Path) -> Sequence[Step]:
         return (ModelPutBack(asdict(self)),)
 
-    def undo(self, at: Repository, undoing: Undoing) -> None:
+    def undo(self, at: UndoContext, undoing: Undoing) -> None:
         """Restore the old file, and move the new one back."""
         path, kept = Path(self.path), self.kept and Path(self.kept)
         remove_left(path)
@@ -121,10 +121,10 @@ class ModelAdded(Step):
     def load(cls, data: dict[str, Any]) -> Self:
         return cls(data["path"], KnownFile(**data["new"]))
 
-    def check(self, at: Repository) -> Changed | None:
+    def check(self, at: UndoContext) -> Changed | None:
         return None  # a changed one stays
 
-    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+    def inverse(self, at: UndoContext, keep: Path) -> Sequence[Step]:
         path = Path(self.path)
         if not self.new.is_at(path):
             return ()
@@ -133,7 +133,7 @@ class ModelAdded(Step):
         duplicate(path, kept)
         return (ModelRemoved(self.path, self.new, str(kept)),)
 
-    def undo(self, at: Repository, undoing: Undoing) -> None:
+    def undo(self, at: UndoContext, undoing: Undoing) -> None:
         path = Path(self.path)
         remove_left(path)
         if self.new.is_at(path):
@@ -160,13 +160,13 @@ class ModelRemoved(_Removal):
 
     kind: ClassVar[str] = "aside"
 
-    def check(self, at: Repository) -> Changed | None:
+    def check(self, at: UndoContext) -> Changed | None:
         return _lost_since(at, self.old, Path(self.path), Path(self.kept))
 
-    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+    def inverse(self, at: UndoContext, keep: Path) -> Sequence[Step]:
         return (ModelBroughtBack(self.path, self.old, self.kept),)
 
-    def undo(self, at: Repository, undoing: Undoing) -> None:
+    def undo(self, at: UndoContext, undoing: Undoing) -> None:
         path, kept = Path(self.path), Path(self.kept)
         if not path.exists():
             _regain(at, self.old, path, kept)
@@ -187,16 +187,16 @@ class ModelPutBack(Step):
     def _replaced(self) -> ModelReplaced:
         return ModelReplaced.load(dict(self.of))
 
-    def check(self, at: Repository) -> Changed | None:
+    def check(self, at: UndoContext) -> Changed | None:
         step, path = self._replaced(), Path(self.of["path"])
         if step.old.is_at(path) if step.old else not path.exists():
             return None
         return Changed(f"{path} was changed since", "promote the model again: git xexp promote")
 
-    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+    def inverse(self, at: UndoContext, keep: Path) -> Sequence[Step]:
         return (self._replaced(),)
 
-    def undo(self, at: Repository, undoing: Undoing) -> None:
+    def undo(self, at: UndoContext, undoing: Undoing) -> None:
         step = self._replaced()
         path, source = Path(step.path), step.source and Path(step.source)
         if step.new.is_at(path):
@@ -212,25 +212,25 @@ class ModelBroughtBack(_Removal):
 
     kind: ClassVar[str] = "brought back"
 
-    def check(self, at: Repository) -> Changed | None:
+    def check(self, at: UndoContext) -> Changed | None:
         return None  # a changed one stays
 
-    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+    def inverse(self, at: UndoContext, keep: Path) -> Sequence[Step]:
         return (ModelRemoved(self.path, self.old, self.kept),)
 
-    def undo(self, at: Repository, undoing: Undoing) -> None:
+    def undo(self, at: UndoContext, undoing: Undoing) -> None:
         if self.old.is_at(Path(self.path)):
             move(Path(self.path), Path(self.kept))
 
 
-def _lost_since(at: Repository, old: KnownFile, path: Path, kept: Path) -> Changed | None:
+def _lost_since(at: UndoContext, old: KnownFile, path: Path, kept: Path) -> Changed | None:
     """Whether the previous content of ``path`` is lost."""
     if old.is_at(path) or old.is_at(kept) or _copy(at, old) is not None:
         return None
     return Changed(_lost(old, path), "restore the DVC cache or remote; or: --force")
 
 
-def _give_back(at: Repository, placed_at: Path | None, source: Path, new: KnownFile) -> None:
+def _give_back(at: UndoContext, placed_at: Path | None, source: Path, new: KnownFile) -> None:
     """Move the promoted file back before another replaces it."""
     if new.is_at(source):
         return
@@ -275,7 +275,7 @@ def duplicate(source: Path, target: Path) -> None:
             shutil.copy2(source, temporary, follow_symlinks=False)
 
 
-def _regain(at: Repository, known: KnownFile, path: Path, kept: Path | None) -> None:
+def _regain(at: UndoContext, known: KnownFile, path: Path, kept: Path | None) -> None:
     """Restore the file at ``path``: from its backup, else a cache, else its remote.
 
     If its content is nowhere, warn and continue.
@@ -294,7 +294,7 @@ def _lost(known: KnownFile, path: Path) -> str:
     return f"cannot bring {path} back: no cache and no remote has its bytes (md5 {known.md5})"
 
 
-def _copy(at: Repository, known: KnownFile) -> Path | None:
+def _copy(at: UndoContext, known: KnownFile) -> Path | None:
     """Return a verified file outside the work tree with the content."""
     for found in _copies(at, known):
         if found.is_file() and matches(found, known.md5, known.legacy):
@@ -302,7 +302,7 @@ def _copy(at: Repository, known: KnownFile) -> Path | None:
     return None
 
 
-def _copies(at: Repository, known: KnownFile) -> Iterator[Path]:
+def _copies(at: UndoContext, known: KnownFile) -> Iterator[Path]:
     """Yield files that may have the content, nearest first."""
     from gitxexp.storage.dvc.places import (  # late: only needed if the backup was lost
         cache_dir,
@@ -335,7 +335,7 @@ def _write(source: Path, path: Path, known: KnownFile) -> None:
         os.utime(temporary, ns=(known.mtime_ns, known.mtime_ns))
 
 
-def _rescue(at: Repository, path: Path) -> None:
+def _rescue(at: UndoContext, path: Path) -> None:
     """Move an unexpected file aside, where it is kept."""
     target = at.state / "rescued" / f"{hash_file(path)[:8]}.{path.name}"
     move(path, target)

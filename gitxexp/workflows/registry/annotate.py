@@ -10,7 +10,7 @@ from gitxexp.common.text import some
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import registry
 from gitxexp.repository.annotations import Annotations
-from gitxexp.repository.registry import Change
+from gitxexp.repository.registry import AnnotationChange
 from gitxexp.repository.repository import Project
 from gitxexp.workflows.models.inventory import author
 from gitxexp.workflows.registry.select import Entry, commit_registry, entries, now
@@ -34,14 +34,16 @@ class Annotation:
     remove: tuple[str, ...] = ()
     text: str | None = None
 
-    def changes(self, entry: Entry, annotations: Annotations, who: str, at: str) -> list[Change]:
+    def changes(
+        self, entry: Entry, annotations: Annotations, who: str, at: str
+    ) -> list[AnnotationChange]:
         """Return the changes to record for an experiment; none if it is already as requested."""
         today = annotations.over(entry.version, entry.payload)
         signs = [("+", label) for label in self.add if label not in today.labels]
         signs += [("-", label) for label in self.remove if label in today.labels]
         if self.text is not None and self._says(annotations, entry) != self.text:
             signs.append(("text", self.text))
-        return [Change(entry.version, at, what, value, who) for what, value in signs]
+        return [AnnotationChange(entry.version, at, what, value, who) for what, value in signs]
 
     def _says(self, annotations: Annotations, entry: Entry) -> str:
         given = [change.value for change in annotations.of(entry.version) if change.what == "text"]
@@ -81,7 +83,7 @@ def annotate(
 def _note(
     project: Project,
     found: Iterable[Entry],
-    changes: Sequence[Change],
+    changes: Sequence[AnnotationChange],
     *,
     commit: bool,
     wait: bool,
@@ -103,7 +105,7 @@ def _note(
         running.summary.append(said)
 
 
-def _said(changes: Sequence[Change]) -> str:
+def _said(changes: Sequence[AnnotationChange]) -> str:
     """``e0.1.0: +baseline -old``"""
     versions = some(list(dict.fromkeys(change.version for change in changes)), 3)
     if changes[0].what == "text":

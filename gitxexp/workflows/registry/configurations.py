@@ -16,7 +16,7 @@ from gitxexp.repository import registry
 from gitxexp.repository.annotations import Annotations
 from gitxexp.repository.config_hash import flatten, same_value
 from gitxexp.repository.configuration import ExperimentConfig, document, documents_in, parse
-from gitxexp.repository.registry import Change, Configuration, Registry
+from gitxexp.repository.registry import AnnotationChange, Configuration, Registry
 from gitxexp.repository.tag_message import Payload
 from gitxexp.workflows.registry.select import now
 
@@ -29,7 +29,7 @@ _SHA = "sha256:"
 
 
 @dataclass(frozen=True)
-class Known:
+class RegistryConfig:
     """One entry: an experiment (``version``), or a configuration registered without a run."""
 
     config: ExperimentConfig
@@ -74,27 +74,29 @@ def _all_of(payload: Payload) -> dict[str, Any]:
     return {name: value for name, value in texts.items() if value} | tables
 
 
-def of_payload(version: str, payload: Payload, more: Mapping[str, Any] | None = None) -> Known:
+def of_payload(
+    version: str, payload: Payload, more: Mapping[str, Any] | None = None
+) -> RegistryConfig:
     """An experiment; its hash is the one in its tag, if any."""
     config = ExperimentConfig(payload.params, payload.text, payload.labels)
     hash_ = payload.config_hash or config.config_hash
-    return Known(config, hash_, version, payload, tuple((more or {}).items()))
+    return RegistryConfig(config, hash_, version, payload, tuple((more or {}).items()))
 
 
-def known_in(file: Registry) -> list[Known]:
+def known_in(file: Registry) -> list[RegistryConfig]:
     """All entries of a registry file, experiments first, then configurations, newest first."""
     rows, annotations = file.rows(), Annotations(file.changes())
     found = [of_payload(name, annotations.over(name, row)) for name, row in rows.items()]
     return [*reversed(found), *map(_of_configuration, file.configurations())]
 
 
-def _of_configuration(found: Configuration) -> Known:
+def _of_configuration(found: Configuration) -> RegistryConfig:
     more = {name: getattr(found, name) for name in ("source", "who", "at") if getattr(found, name)}
     config = ExperimentConfig(found.params, found.description, found.labels)
-    return Known(config, found.hash, "", None, tuple(more.items()))
+    return RegistryConfig(config, found.hash, "", None, tuple(more.items()))
 
 
-def known_to(project: Project) -> list[Known]:
+def known_to(project: Project) -> list[RegistryConfig]:
     """All entries of a repository: its tags, entries only in the registry, and configurations."""
     from datetime import UTC, datetime
 
@@ -112,7 +114,7 @@ def known_to(project: Project) -> list[Known]:
     return [*tagged, *(one for one in known_in(project.registry) if one.version not in names)]
 
 
-def find(entries: Sequence[Known], name: str) -> Known:
+def find(entries: Sequence[RegistryConfig], name: str) -> RegistryConfig:
     """Return the entry for a version, a run or a hash prefix (at least 4 characters); of several
     with the same configuration the first.
 
@@ -138,13 +140,13 @@ def find(entries: Sequence[Known], name: str) -> Known:
     )
 
 
-def _by_start(entries: Sequence[Known], digits: str) -> list[Known]:
+def _by_start(entries: Sequence[RegistryConfig], digits: str) -> list[RegistryConfig]:
     if not re.fullmatch("[0-9a-f]{4,64}", digits):
         return []
     return [one for one in entries if one.config_hash.startswith(_SHA + digits)]
 
 
-def _words(one: Known) -> str:
+def _words(one: RegistryConfig) -> str:
     return one.config.description or (one.payload.headline if one.payload else "")
 
 
@@ -164,7 +166,7 @@ class ParamChange:
     after: Any
 
 
-def differing(before: Known, after: Known) -> list[ParamChange]:
+def differing(before: RegistryConfig, after: RegistryConfig) -> list[ParamChange]:
     """The parameters that differ."""
     one, other = flatten(before.config.params), flatten(after.config.params)
     return [
@@ -189,7 +191,7 @@ class ImportedConfig:
     edited: bool
 
 
-def read_configs(entries: Sequence[Known], files: Iterable[Path]) -> list[ImportedConfig]:
+def read_configs(entries: Sequence[RegistryConfig], files: Iterable[Path]) -> list[ImportedConfig]:
     """The configurations of files, and whether they are known. Raises XexpError for an invalid one."""
     hashes = {one.config_hash for one in entries}
     found = []
@@ -218,7 +220,7 @@ def put_configs(db: Database, found: Iterable[ImportedConfig], who: str) -> None
 
 def relabelled(
     db: Database,
-    entries: Iterable[Known],
+    entries: Iterable[RegistryConfig],
     add: Sequence[str],
     remove: Sequence[str],
     text: str | None,
@@ -231,7 +233,9 @@ def relabelled(
             signs = [("+", label) for label in add if label not in one.config.labels]
             signs += [("-", label) for label in remove if label in one.config.labels]
             signs += [("text", text)] if text is not None else []
-            registry.add_changes(db, [Change(one.version, at, *sign, who) for sign in signs])
+            registry.add_changes(
+                db, [AnnotationChange(one.version, at, *sign, who) for sign in signs]
+            )
             continue
         labels = [label for label in (*one.config.labels, *add) if label not in remove]
         more = dict(one.more)
@@ -243,7 +247,7 @@ def relabelled(
         registry.put_configuration(db, row)
 
 
-def deleted(db: Database, entries: Iterable[Known]) -> None:
+def deleted(db: Database, entries: Iterable[RegistryConfig]) -> None:
     """Delete entries: experiments with their labels and descriptions, and configurations."""
     for one in entries:
         if one.version:

@@ -16,10 +16,10 @@ from gitxexp.common.sql import literal
 from gitxexp.common.text import visible
 from gitxexp.repository.config_hash import flatten
 from gitxexp.repository.configuration import dumped
-from gitxexp.workflows.registry.configurations import Known
+from gitxexp.workflows.registry.configurations import RegistryConfig
 
 
-def text_of(entries: Sequence[Known], form: str, *, full: bool = False) -> str:
+def text_of(entries: Sequence[RegistryConfig], form: str, *, full: bool = False) -> str:
     """Entries as ``json``, ``toml``, ``csv`` or ``ndjson``. Raises XexpError for values that TOML
     lacks."""
     if form in ("json", "toml"):
@@ -36,7 +36,9 @@ def text_of(entries: Sequence[Known], form: str, *, full: bool = False) -> str:
     return out.getvalue()
 
 
-def to_file(entries: Sequence[Known], path: Path, form: str, *, full: bool = False) -> None:
+def to_file(
+    entries: Sequence[RegistryConfig], path: Path, form: str, *, full: bool = False
+) -> None:
     """Write entries to a file atomically. Raises XexpError if that fails."""
     if form == "parquet":
         from gitxexp.tables.duckdb.core import core  # late: only needed for this format
@@ -51,7 +53,7 @@ def to_file(entries: Sequence[Known], path: Path, form: str, *, full: bool = Fal
         temporary.write_text(text, "utf-8")
 
 
-def _row(one: Known) -> dict[str, Any]:
+def _row(one: RegistryConfig) -> dict[str, Any]:
     """An entry as a row: ``params_NAME`` and ``metrics_NAME`` next to its identifying columns."""
     payload, more = one.payload, dict(one.more)
     row: dict[str, Any] = {

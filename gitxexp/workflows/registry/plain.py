@@ -14,7 +14,7 @@ from gitxexp.repository.repository import Project
 from gitxexp.workflows.models.inventory import author
 from gitxexp.workflows.registry import configurations
 from gitxexp.workflows.registry.annotate import Annotated, Annotation
-from gitxexp.workflows.registry.configurations import Known
+from gitxexp.workflows.registry.configurations import RegistryConfig
 from gitxexp.workflows.registry.select import commit_registry
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def delete_in(path: Path, names: Sequence[str]) -> list[str]:
     return [one.name for one in gone]
 
 
-def only_configurations(project: Project, names: Sequence[str]) -> list[Known]:
+def only_configurations(project: Project, names: Sequence[str]) -> list[RegistryConfig]:
     """Return the configurations that ``names`` refer to; none if they are experiments, or unknown.
 
     Raises XexpError for a mixture.
@@ -65,7 +65,7 @@ def only_configurations(project: Project, names: Sequence[str]) -> list[Known]:
 
 def annotate_configurations(
     project: Project,
-    found: Sequence[Known],
+    found: Sequence[RegistryConfig],
     wanted: Annotation,
     *,
     commit: bool = True,
@@ -89,7 +89,7 @@ def annotate_configurations(
 
 
 def delete_configurations(
-    project: Project, found: Sequence[Known], *, commit: bool = True, wait: bool = True
+    project: Project, found: Sequence[RegistryConfig], *, commit: bool = True, wait: bool = True
 ) -> list[str]:
     """Delete configurations from the repository's registry; return their names."""
     names = [one.name for one in found]
@@ -120,10 +120,10 @@ def _change(
         running.summary.append(said)
 
 
-def _key(one: Known) -> str:
+def _key(one: RegistryConfig) -> str:
     return one.version or one.config_hash
 
 
-def _annotated(before: Known, after: Known) -> Annotated:
+def _annotated(before: RegistryConfig, after: RegistryConfig) -> Annotated:
     config = after.config
     return Annotated(before.name, config.labels, config.description, after.config != before.config)

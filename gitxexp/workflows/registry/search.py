@@ -24,7 +24,7 @@ from gitxexp.repository.repository import Project
 from gitxexp.repository.version import patterns
 
 if TYPE_CHECKING:
-    from gitxexp.workflows.registry.configurations import Known
+    from gitxexp.workflows.registry.configurations import RegistryConfig
 
 _FORMAT = 3
 
@@ -245,7 +245,7 @@ def _matches_of(
         return list(_matches(db, wanted, labels, limit))
 
 
-def _of_known(one: Known) -> dict[str, Any]:
+def _of_known(one: RegistryConfig) -> dict[str, Any]:
     """An entry of a registry as a document: a standalone configuration is named by its hash."""
     payload = one.payload
     return _document(

@@ -12,8 +12,7 @@ from gitxexp.common.errors import XexpError
 from gitxexp.trackers import column_names
 from gitxexp.workflows.checks import unchanged
 from gitxexp.workflows.checks.check import check
-from gitxexp.workflows.checks.report import CheckRequest
-from gitxexp.workflows.checks.report import Report as Checks
+from gitxexp.workflows.checks.report import CheckReport, CheckRequest
 from gitxexp.workflows.experiments import collect, describe
 from gitxexp.workflows.explore import artifacts, query
 from gitxexp.workflows.explore.filters import number
@@ -60,7 +59,7 @@ class Page:
     code: Sequence[CodeFile]
     artifacts: Sequence[Mapping[str, str]]
     places: Sequence[ArtifactPlaces]
-    checks: Checks | None
+    checks: CheckReport | None
     problem: str  #: why there are no checks
     notes: Sequence[str]
 
@@ -72,7 +71,7 @@ def page(project: Project, request: ReportRequest) -> Page:
     listed = everything[:MOST_ROWS]
     if request.is_whole and project.places.top is not None:  # runs are in a work tree's results
         tagged = {row.field("run") for row in everything}
-        every = query.list_experiments(project, query.Query(runs=True)).rows
+        every = query.list_experiments(project, query.ListQuery(runs=True)).rows
         everything += [
             row for row in every if row.field("run") not in tagged and row.experiment is None
         ]
@@ -166,7 +165,7 @@ def _ranked(rows: Sequence[Row], found: Report) -> list[Row]:
     return [rows[at] for _, at in known[: MOST_CURVES // 2]]
 
 
-def _checks(project: Project) -> tuple[Checks | None, str]:
+def _checks(project: Project) -> tuple[CheckReport | None, str]:
     request = CheckRequest()
     try:
         return unchanged.known(project, request) or check(project, request), ""

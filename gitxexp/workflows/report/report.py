@@ -79,7 +79,7 @@ def report(project: Project, request: ReportRequest) -> Report:
 
     Raises XexpError for an unknown version or metric, or if there is no experiment.
     """
-    chosen = query.Query(names=request.versions, filter=request.filter, where=request.where)
+    chosen = query.ListQuery(names=request.versions, filter=request.filter, where=request.where)
     found = query.list_experiments(project, chosen)
     if not found.rows:
         if found.total:
@@ -169,7 +169,7 @@ def _runs(project: Project, experiments: Sequence[Row]) -> list[Row]:
     if project.places.top is None:  # runs are in the results of a work tree
         return list(experiments)
     found: dict[object, Row] = {}
-    for at, row in enumerate(query.list_experiments(project, query.Query(runs=True)).rows):
+    for at, row in enumerate(query.list_experiments(project, query.ListQuery(runs=True)).rows):
         record = row.field("record")
         same = (record, str(row.params), str(row.metrics)) if record else at
         found.setdefault(same, row)

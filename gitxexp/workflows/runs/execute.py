@@ -98,7 +98,7 @@ def execute(
         _require_program(command, cwd, env)
         command = (*_tie(), *command)
     with _Log(log) as kept:
-        work = _Work(kept, env.get("XEXP_RUN", ""), stop, timeout)
+        work = _RunningCommand(kept, env.get("XEXP_RUN", ""), stop, timeout)
         if not echo:
             return work.run(command, cwd, env, None, out, started)
         sys.stdout.flush()
@@ -179,7 +179,7 @@ class _Log:
 
 
 @dataclass
-class _Work:
+class _RunningCommand:
     """One running command."""
 
     log: _Log
@@ -451,7 +451,7 @@ def _write_all(to: int, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _signals(work: _Work) -> Iterator[None]:
+def _signals(work: _RunningCommand) -> Iterator[None]:
     """Forward signals that would end us to the command. Only possible in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -504,7 +504,7 @@ class _Terminal:
         os.set_blocking(self.ours, False)
 
     @contextlib.contextmanager
-    def relayed(self, work: _Work) -> Iterator[None]:
+    def relayed(self, work: _RunningCommand) -> Iterator[None]:
         """Send keys to the command during a ``with`` block."""
         os.close(self.theirs)
         self.theirs = -1
@@ -533,7 +533,7 @@ class _Terminal:
             size = fcntl.ioctl(0, termios.TIOCGWINSZ, struct.pack("HHHH", 0, 0, 0, 0))
             fcntl.ioctl(self.ours, termios.TIOCSWINSZ, size)
 
-    def _keys(self, work: _Work) -> None:
+    def _keys(self, work: _RunningCommand) -> None:
         """Forward keys. The first Ctrl-C is forwarded, the second kills the command."""
         try:
             keys = os.read(0, _BLOCK)
@@ -555,7 +555,7 @@ class _Terminal:
             else:
                 _write_all(self.ours, key)
 
-    def _stop(self, work: _Work) -> None:
+    def _stop(self, work: _RunningCommand) -> None:
         """Ctrl-Z: stop the command and ourselves until the shell resumes us."""
         work.send(signal.SIGTSTP)
         termios.tcsetattr(0, termios.TCSADRAIN, self._before)

@@ -30,7 +30,7 @@ from gitxexp.repository.version import Level
 from gitxexp.storage.git import Git, GitError
 from gitxexp.storage.objects import Progress, hash_file
 from gitxexp.workflows.experiments import describe
-from gitxexp.workflows.experiments.collect import Wanted, collect
+from gitxexp.workflows.experiments.collect import RunChoice, collect
 from gitxexp.workflows.experiments.resolve import resolve
 from gitxexp.workflows.runs import parameters, record
 from gitxexp.workflows.runs.environment import RunContext, environment, uses
@@ -38,7 +38,7 @@ from gitxexp.workflows.runs.record import RowsFound, RunFolders, RunRecord, Stat
 from gitxexp.workflows.runs.software import Software, software
 from gitxexp.workflows.sweeps import job as jobs
 from gitxexp.workflows.sweeps import pool, results
-from gitxexp.workflows.sweeps.job import Job, Outcome
+from gitxexp.workflows.sweeps.job import Job, JobOutcome
 
 #: The default relative tolerance: larger than the effect of summation order.
 RTOL = 1e-6
@@ -143,7 +143,7 @@ def rerun(
     with _folder(project, id) as folder:
         tree = pool.make(
             project, folder / "trees", past.commit, 1, progress,
-            needs=lambda path: describe.role(path, project.config) is describe.Role.DATA,
+            needs=lambda path: describe.role(path, project.config) is describe.OutputRole.DATA,
         )[0]  # fmt: skip
         _prepare(project, past, tree.top)
         tree.seal()
@@ -296,7 +296,7 @@ def _job(
     version = past.version
     if request.keep:
         version = str(taken(project, project.tags()).following(Level.PATCH))
-    own = collect(top, config, Wanted(files_only=True, ahead=True)).params
+    own = collect(top, config, RunChoice(files_only=True, ahead=True)).params
     context = RunContext(
         run=id,
         version=version,
@@ -326,7 +326,7 @@ def _once_more(command: tuple[str, ...]) -> tuple[str, ...]:
     return (*command[: at + 2], "--force", *command[at + 2 :])
 
 
-def _refuse_failed(past: Past, outcome: Outcome) -> None:
+def _refuse_failed(past: Past, outcome: JobOutcome) -> None:
     """Raise NotRun if the command failed."""
     command = " ".join(map(shlex.quote, past.command))
     if outcome.why == "error":
@@ -386,7 +386,7 @@ def _pair(line: str) -> tuple[str, str]:
     return name, version
 
 
-def _same_outputs(past: Past, job: Job, outcome: Outcome) -> dict[str, bool]:
+def _same_outputs(past: Past, job: Job, outcome: JobOutcome) -> dict[str, bool]:
     hashes = past.record.outputs if past.record else {}
     same = {}
     for kept in outcome.kept:
@@ -404,7 +404,7 @@ def _kept(
     project: Project,
     past: Past,
     job: Job,
-    outcome: Outcome,
+    outcome: JobOutcome,
     new: Software,
     done: Rerun,
     *,

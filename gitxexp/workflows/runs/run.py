@@ -33,8 +33,8 @@ from gitxexp.storage.dvc.changes import file_hashes
 from gitxexp.workflows.checks.rule import Finding
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments.code_hash import code_hash
-from gitxexp.workflows.experiments.collect import Wanted, collect
-from gitxexp.workflows.experiments.describe import Role
+from gitxexp.workflows.experiments.collect import RunChoice, collect
+from gitxexp.workflows.experiments.describe import OutputRole
 from gitxexp.workflows.experiments.outputs import Outputs
 from gitxexp.workflows.experiments.plan import (
     Plan,
@@ -49,7 +49,7 @@ from gitxexp.workflows.runs.environment import RunContext, environment, uses, wo
 from gitxexp.workflows.runs.execute import Execution, execute
 from gitxexp.workflows.runs.parameters import ParameterFile
 from gitxexp.workflows.runs.record import RunFolders, RunRecord, UnderWay
-from gitxexp.workflows.runs.software import Asked, Software
+from gitxexp.workflows.runs.software import Software, SoftwareQuery
 from gitxexp.workflows.runs.traces import Before, Traces
 from gitxexp.workflows.runs.warnings import QUESTIONS, warnings
 
@@ -101,7 +101,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Run:
+class CompletedRun:
     """A run that has ended. ``problem``: why tagging it failed."""
 
     record: RunRecord
@@ -125,7 +125,7 @@ def run(
     echo: bool = True,
     out: int = 1,
     wait: bool = True,
-) -> Run:
+) -> CompletedRun:
     """Run a command as an experiment, in the folder ``cwd`` of the work tree.
 
     ``echo`` and ``out`` are those of :func:`.execute.execute`. Raises XexpError before anything
@@ -144,7 +144,7 @@ def run(
             with naming(under_way.folder / "patch"):
                 (under_way.folder / "patch").write_bytes(prepared.patch)
         env = environment(prepared.context)
-        asked = Asked(prepared.words, env, cwd)
+        asked = SoftwareQuery(prepared.words, env, cwd)
         if request.tag:
             threading.Thread(target=_import_the_rest, daemon=True).start()
         try:
@@ -172,7 +172,7 @@ def run(
                 raise XexpError(error.message, hint, error.exit_code) from error
             raise
         under_way.settled()
-    result = Run(done, execution, under_way.log, notes=_notes(left, execution))
+    result = CompletedRun(done, execution, under_way.log, notes=_notes(left, execution))
     if execution.code:
         return result
     return _finish(project, prepared, result, left, wait=wait)
@@ -215,7 +215,7 @@ def prepare(project: Project, request: RunRequest, *, cwd: Path, wait: bool = Tr
     if written or request.everything:
         project.forget_config()
         changes = repository_commit.changes(project)
-    given = Wanted(files_only=True, ahead=True, params=in_words)
+    given = RunChoice(files_only=True, ahead=True, params=in_words)
     own = collect(project.top, project.config, given)
     planned = plan(project, _before_request(request, command, own.params))
     _refuse_data(project, planned)
@@ -340,7 +340,7 @@ def _before_request(
     """Plan the tag before the run: its version, and what would prevent it."""
     return TagRequest(
         version=request.version, level=request.level, name=request.name,
-        wanted=Wanted(use_run=False, ahead=True, params=params), everything=True, mismatch=True,
+        wanted=RunChoice(use_run=False, ahead=True, params=params), everything=True, mismatch=True,
         track=False, command=tuple(command), drop_rows=not request.tag,
     )  # fmt: skip
 
@@ -351,7 +351,7 @@ def _refuse_data(project: Project, planned: Plan) -> None:
     data = [
         out.path
         for out in planned.changed
-        if out.stage is None and describe.role(out.path, project.config) is Role.DATA
+        if out.stage is None and describe.role(out.path, project.config) is OutputRole.DATA
     ]
     if data:
         names = project.typed(*data[:5])
@@ -360,7 +360,9 @@ def _refuse_data(project: Project, planned: Plan) -> None:
             f"add it: dvc add {names} && git commit -am 'new data'; or restore it:"
             f" dvc checkout {names}",
         )
-    absent = [path for path in planned.absent if describe.role(path, project.config) is Role.DATA]
+    absent = [
+        path for path in planned.absent if describe.role(path, project.config) is OutputRole.DATA
+    ]
     if absent:
         raise XexpError(f"data is not here: {some(absent, 5)}", "fetch it: dvc pull")
 
@@ -450,15 +452,15 @@ def status_of(execution: Execution) -> record.Status:
     return "failed" if execution.why == "exit" else "stopped"
 
 
-def _wanted(prepared: Prepared, left: Traces) -> Wanted:
+def _wanted(prepared: Prepared, left: Traces) -> RunChoice:
     """Return the selection of this run's values, without files that another run may have written."""
     if left.doubt:
-        return Wanted(
+        return RunChoice(
             run=left.run or None, params={**prepared.planned.payload.params, **prepared.params},
             files_only=not left.run, unwritten=left.unwritten | {*left.metrics},
             windows=left.windows, beside=left.beside,
         )  # fmt: skip
-    return Wanted(
+    return RunChoice(
         run=left.run or None,
         params=prepared.params,
         files_only=not left.run,
@@ -504,7 +506,9 @@ def _notes(left: Traces, execution: Execution) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _finish(project: Project, prepared: Prepared, done: Run, left: Traces, *, wait: bool) -> Run:
+def _finish(
+    project: Project, prepared: Prepared, done: CompletedRun, left: Traces, *, wait: bool
+) -> CompletedRun:
     """Keep the model and tag the experiment; a refusal is reported, and the run stays."""
     request = prepared.request
     pointers: tuple[str, ...] = ()

@@ -36,7 +36,7 @@ class Software:
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}" if text else ""
 
 
-class Asked:
+class SoftwareQuery:
     """Run :func:`software` on a command that is already running."""
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:

@@ -28,8 +28,8 @@ from gitxexp.trackers.logged import Logged
 from gitxexp.trackers.run import Window, Windows
 from gitxexp.trackers.runs import identified, latest_run, logged, runs
 from gitxexp.workflows.experiments import collect, describe, stores
-from gitxexp.workflows.experiments.collect import Wanted
-from gitxexp.workflows.experiments.describe import Role
+from gitxexp.workflows.experiments.collect import RunChoice
+from gitxexp.workflows.experiments.describe import OutputRole
 from gitxexp.workflows.experiments.outputs import Outputs, Untracked, outputs_of, untracked
 from gitxexp.workflows.models.inventory import all_slots
 from gitxexp.workflows.runs import overlap
@@ -203,7 +203,7 @@ def _new_rows(project: Project, before: Before, theirs: Container[str]) -> tuple
                 found.append(RowsFound(_name(project, path), *id, window.rows, window.before))
     if not found:
         return ()
-    last = collect.collect(project.top, project.config, Wanted()).run
+    last = collect.collect(project.top, project.config, RunChoice()).run
     wrote = [rows for rows in found if last is not None and last.named(rows.run)]
     if last is not None and not wrote:  # others were active as well, or times are not in order
         newest = [run.id for run in collect.all_runs(project.top, project.config)]
@@ -251,7 +251,7 @@ def _may_be_written(project: Project, every: Iterable[Output], loose: Untracked)
     outputs = [
         out.path
         for out in every
-        if out.stage is not None or describe.role(out.path, config) is not Role.DATA
+        if out.stage is not None or describe.role(out.path, config) is not OutputRole.DATA
     ]
     slots = [slot.production for slot in all_slots(config, list(every))]
     return {*outputs, *slots, *collect.metrics_files(config), *loose.every}
@@ -291,7 +291,7 @@ def _hashes(
     changed = {out.path for out in outputs.changed}
     names = {path for path in written if path in known}
     names |= {
-        path for path in changed if describe.role(path, project.config) is Role.DATA
+        path for path in changed if describe.role(path, project.config) is OutputRole.DATA
     } & written
     found = {path: known[path] or "" for path in names - results}
     others = [*loose.models, *loose.data, *collect.metrics_files(project.config)]

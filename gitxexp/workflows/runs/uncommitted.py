@@ -38,7 +38,7 @@ def modified(project: Project, changes: Changes) -> list[str]:
 
 def _is_data(path: str, config: Config) -> bool:
     """Whether git itself tracks the data at ``path``, according to the configuration."""
-    return bool(config.data_paths) and describe.role(path, config) is describe.Role.DATA
+    return bool(config.data_paths) and describe.role(path, config) is describe.OutputRole.DATA
 
 
 def untracked(project: Project, command: Sequence[str], changes: Changes) -> list[str]:

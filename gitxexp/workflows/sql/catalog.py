@@ -292,7 +292,7 @@ class Catalog:
 
         source = inputs.MergeSource("", (), commit)
         files = inputs.mergeable_files(self.project, source, every=True)
-        return [found.path for found in files if found.role is describe.Role.RESULTS]
+        return [found.path for found in files if found.role is describe.OutputRole.RESULTS]
 
     def _path_here(self, name: str, *, whole: bool = False) -> TablePlace | None:
         if not is_path(name) or self.project.places.top is None:

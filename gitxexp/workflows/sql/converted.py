@@ -11,7 +11,7 @@ from pathlib import Path
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.files import Folder
 from gitxexp.tables.duckdb import parallel_scan
-from gitxexp.tables.duckdb.scan import Part
+from gitxexp.tables.duckdb.scan import TablePart
 from gitxexp.tables.duckdb.session import stamp
 
 
@@ -20,11 +20,11 @@ class Converted:
     """The parquet files of a part of a table, deleted with this object, and notes on how they
     differ from the table."""
 
-    part: Part
+    part: TablePart
     files: Sequence[Path]
     notes: Sequence[str]
 
-    def holds(self, part: Part) -> bool:
+    def holds(self, part: TablePart) -> bool:
         """Whether another part of the same table is within this one."""
         mine = self.part
         columns = mine.columns is None or (
@@ -45,7 +45,7 @@ class Conversions:
         self._known: dict[tuple[Path, str], list[Converted]] = {}
         weakref.finalize(self, folder.close)
 
-    def of(self, path: Path, part: Part) -> Converted:
+    def of(self, path: Path, part: TablePart) -> Converted:
         """``part`` of the SQLite file ``path``. Raises XexpError for a file that cannot be read."""
         path = path.resolve()
         now = stamp(path)

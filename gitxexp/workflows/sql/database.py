@@ -17,7 +17,7 @@ from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.common.files import database_kind
 from gitxexp.common.sql import literal, quote
 from gitxexp.tables.duckdb.session import Session, Source
-from gitxexp.workflows.sql.mistakes import Known, explained
+from gitxexp.workflows.sql.mistakes import KnownNames, explained
 from gitxexp.workflows.sql.records import RECORDS
 from gitxexp.workflows.sql.statement import READERS, Statement, TableName, parse
 
@@ -58,7 +58,7 @@ def selected(
     conversions: Conversions | None = None,
 ) -> Any:
     """Run :meth:`Database.select` on a new database."""
-    database = Database(project, allow_files=allow_files, conversions=conversions)
+    database = ProjectDatabase(project, allow_files=allow_files, conversions=conversions)
     try:
         return database.select(query, condition)
     except BaseException:
@@ -66,7 +66,7 @@ def selected(
         raise
 
 
-class Database:
+class ProjectDatabase:
     """Statements over a project's tables; close it, or use it in a ``with``, to free its files.
 
     ``allow_files`` lets statements read any file of this machine. ``progress`` is called repeatedly
@@ -99,7 +99,7 @@ class Database:
 
         return Catalog(self.project, self.session, self._progress)
 
-    def __enter__(self) -> Database:
+    def __enter__(self) -> ProjectDatabase:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -294,11 +294,11 @@ class Database:
             from gitxexp.tables.duckdb import parallel_scan, scan  # late, as the catalog
 
             files: Sequence[Path]
-            part = scan.Part(place.table, columns, limit, ranges)
+            part = scan.TablePart(place.table, columns, limit, ranges)
             if self.conversions is not None:
                 if columns is not None:  # these are all words of a statement
                     own = {name.lower() for name in self.catalog.tables(place.file)[place.table]}
-                    part = scan.Part(place.table, columns & own, limit, ranges)
+                    part = scan.TablePart(place.table, columns & own, limit, ranges)
                 kept = self.conversions.of(place.file, part)
                 files, notes = kept.files, list(kept.notes)
                 self._files += files
@@ -336,7 +336,7 @@ class Database:
         return entries
 
     def _explained(self, script: str = "") -> AbstractContextManager[None]:
-        known = Known(
+        known = KnownNames(
             lambda: self.catalog.names(),
             self._columns,
             lambda: self.catalog.views(),

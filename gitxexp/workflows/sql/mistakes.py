@@ -19,7 +19,7 @@ Names = Callable[[], Sequence[str]]
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownNames:
     """The names that a statement may mean."""
 
     tables: Names
@@ -42,7 +42,7 @@ _NOT_FINITE = ("nan", "inf", "infinity")
 
 
 @contextmanager
-def explained(known: Known, script: str = "") -> Iterator[None]:
+def explained(known: KnownNames, script: str = "") -> Iterator[None]:
     """Convert DuckDB's errors in ``script`` to UsageError with the position of the mistake.
     ``known`` supplies similar names if a name is unknown and DuckDB suggests none. Raises
     KeyboardInterrupt if the query was interrupted."""
@@ -86,7 +86,7 @@ def _mistakes(duckdb: Any) -> tuple[type[Exception], ...]:
     )  # fmt: skip
 
 
-def mistake(said: str, known: Known, script: str = "") -> UsageError:
+def mistake(said: str, known: KnownNames, script: str = "") -> UsageError:
     """Return DuckDB's message, the position it points at, and similar names."""
     lines = said.strip().split("\n")
     first = re.sub(r"^[\w ]+ Error: ", "", lines[0]).rstrip("!")

@@ -29,7 +29,7 @@ from gitxexp.storage.objects import hash_file
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.sweeps import job as sweeps_job
 from gitxexp.workflows.sweeps import pool
-from gitxexp.workflows.sweeps.job import Job, Kept, Outcome
+from gitxexp.workflows.sweeps.job import Job, JobOutcome, Kept
 
 #: Bytes of files sent with the answer of a run. Dask holds an answer in memory.
 BYTES = 64_000_000
@@ -44,7 +44,7 @@ class Unprepared(Exception):
 
 
 @dataclass(frozen=True)
-class Source:
+class CloneSource:
     """What a worker clones. ``folders``: remotes of DVC that are local folders, by DVC project and name,
     for workers that see them; ``blanks``: results databases without runs, by path."""
 
@@ -62,7 +62,7 @@ class Sent:
     """A worker's answer for a run. ``stored``: md5 of the files that are on the DVC remote; the
     log's path is ""."""
 
-    outcome: Outcome
+    outcome: JobOutcome
     files: Mapping[str, bytes] = field(default_factory=dict)
     stored: Mapping[str, str] = field(default_factory=dict)
 
@@ -70,7 +70,7 @@ class Sent:
 # -- here ------------------------------------------------------------------------------------------
 
 
-def source_of(project: Project, sweep: str, revision: str) -> Source:
+def source_of(project: Project, sweep: str, revision: str) -> CloneSource:
     """What the workers of a sweep clone. Raises XexpError if no git remote has the commit."""
     git = project.at_top
     branch, _ = git.head()
@@ -96,10 +96,10 @@ def source_of(project: Project, sweep: str, revision: str) -> Source:
     with pool.blanks(project) as blanks:
         databases = {path: file.read_bytes() for path, file in blanks.items()}
     tracking = refs[0].removeprefix(f"refs/remotes/{name}/")
-    return Source(sweep, url, revision, tracking, default, folders, databases)
+    return CloneSource(sweep, url, revision, tracking, default, folders, databases)
 
 
-def accept(project_top: Path, job: Job, sent: Sent) -> Outcome:
+def accept(project_top: Path, job: Job, sent: Sent) -> JobOutcome:
     """Store a worker's answer in the run's folder. Raises XexpError or OSError if that fails."""
     job.kept.mkdir(parents=True, exist_ok=True)
     for path, data in sent.files.items():
@@ -120,7 +120,7 @@ def _place_of(job: Job, path: str) -> Path:
 class Clone:
     """Create a clone below ``home`` with ``count`` prepared worktrees. Raises Unprepared."""
 
-    def __init__(self, source: Source, home: Path, count: int) -> None:
+    def __init__(self, source: CloneSource, home: Path, count: int) -> None:
         self.source = source
         self.home = home / f"{source.sweep}-{secrets.token_hex(3)}"
         self.count = count
@@ -156,7 +156,7 @@ class Clone:
         config = project.config
         for tree in pool.make(
             project, self.home / "trees", source.revision, self.count,
-            needs=lambda path: describe.role(path, config) is describe.Role.DATA,
+            needs=lambda path: describe.role(path, config) is describe.OutputRole.DATA,
             databases=blanks,
         ):  # fmt: skip
             self.free.put(tree.top)
@@ -182,7 +182,7 @@ class Clone:
             shutil.rmtree(folder, ignore_errors=True)
             self.free.put(tree)
 
-    def _sent(self, job: Job, outcome: Outcome) -> Sent:
+    def _sent(self, job: Job, outcome: JobOutcome) -> Sent:
         """The files of a run, the small ones with the answer first."""
         files: dict[str, bytes] = {}
         stored: dict[str, str] = {}
@@ -239,7 +239,7 @@ _clones: list[Clone] = []
 _lock = threading.Lock()
 
 
-def clone_for(source: Source, home: Path, count: int) -> Clone:
+def clone_for(source: CloneSource, home: Path, count: int) -> Clone:
     """The clone of this process for a sweep, created on first use. Raises Unprepared."""
     with _lock:
         for clone in _clones:

@@ -19,15 +19,15 @@ from gitxexp.common.errors import XexpError
 from gitxexp.common.missing import missing_package
 from gitxexp.workflows.sweeps import job as sweeps_job
 from gitxexp.workflows.sweeps.clone import (
+    CloneSource,
     Sent,
-    Source,
     Unprepared,
     accept,
     clone_for,
     remove_clones,
 )
-from gitxexp.workflows.sweeps.engine import Engine, EngineLost
-from gitxexp.workflows.sweeps.job import Job, Outcome
+from gitxexp.workflows.sweeps.engine import EngineLost, JobEngine
+from gitxexp.workflows.sweeps.job import Job, JobOutcome
 
 #: Settings for our own workers: without thread profiling, which is unused (and takes half the
 #: processor time of a short run).
@@ -36,12 +36,12 @@ _OWN_WORKERS = {"distributed.worker.profile.enabled": False}
 _PATIENCE = "10s"
 
 
-def run_on_worker(job: Job, stop: Path, tied: bool) -> Outcome:
+def run_on_worker(job: Job, stop: Path, tied: bool) -> JobOutcome:
     """The job, in a worker's thread. ``tied`` is that of :func:`.execute.execute`."""
     return sweeps_job.run(job, stop.exists, tied=tied)
 
 
-def run_in_clone(job: Job, source: Source) -> Sent:
+def run_in_clone(job: Job, source: CloneSource) -> Sent:
     """The job, in a worker's thread, in a worktree of the worker's clone. It is terminated if the
     task is cancelled, or the worker closes because its scheduler is gone."""
     distributed = importlib.import_module("distributed")
@@ -67,7 +67,7 @@ async def _forget(sweep: str) -> None:
     await asyncio.to_thread(remove_clones, sweep)
 
 
-class DaskEngine(Engine):
+class DaskEngine(JobEngine):
     """A client of the scheduler at ``address``; ``local``: of one of our own, with worker processes
     on this machine. ``source``: what workers clone; None: they see our files.
 
@@ -75,7 +75,7 @@ class DaskEngine(Engine):
     """
 
     def __init__(
-        self, stop: Path, jobs: int, address: str, source: Source | None, top: Path
+        self, stop: Path, jobs: int, address: str, source: CloneSource | None, top: Path
     ) -> None:
         super().__init__(stop)
         self.source, self.top = source, top
@@ -87,7 +87,7 @@ class DaskEngine(Engine):
             raise missing_package("distributed", "--engine needs Dask", "dask") from error
         self._distributed = distributed
         self._cluster: Any = None
-        self._futures: dict[Any, Future[Outcome]] = {}
+        self._futures: dict[Any, Future[JobOutcome]] = {}
         _quiet()
         try:
             if address == "local":
@@ -118,8 +118,8 @@ class DaskEngine(Engine):
         there are more threads than jobs, because all would run at once."""
         return self.slots if self.slots <= jobs else 0
 
-    def submit(self, job: Job) -> Future[Outcome]:
-        outer: Future[Outcome] = Future()
+    def submit(self, job: Job) -> Future[JobOutcome]:
+        outer: Future[JobOutcome] = Future()
         inner = self._submitted(job)
         self._futures[inner] = outer
         Thread(target=self._await, args=(job, inner, outer), daemon=True).start()
@@ -138,7 +138,7 @@ class DaskEngine(Engine):
         key = f"{key}-{len(self._unable)}"
         return self.client.submit(run_in_clone, job, self.source, pure=False, key=key, workers=able)
 
-    def _await(self, job: Job, inner: Any, outer: Future[Outcome]) -> None:
+    def _await(self, job: Job, inner: Any, outer: Future[JobOutcome]) -> None:
         """Pass on a job's outcome; any Dask error means that it is unknown."""
         try:
             while True:
@@ -153,7 +153,7 @@ class DaskEngine(Engine):
                     except Unprepared:
                         raise error from None
                     self._futures[inner] = outer
-            outcome = answer if isinstance(answer, Outcome) else accept(self.top, job, answer)
+            outcome = answer if isinstance(answer, JobOutcome) else accept(self.top, job, answer)
         except Unprepared as error:
             outer.set_exception(EngineLost(f"a worker cannot run it: {error}"))
         except BaseException as error:
@@ -188,9 +188,9 @@ class DaskEngine(Engine):
                 self._cluster.close(timeout=10)
 
 
-def _stopped(job: Job) -> Outcome:
+def _stopped(job: Job) -> JobOutcome:
     now = time.time()
-    return Outcome(job.attempt, 130, "stopped", now, now)
+    return JobOutcome(job.attempt, 130, "stopped", now, now)
 
 
 def _quiet() -> None:

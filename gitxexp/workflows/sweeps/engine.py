@@ -15,10 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from gitxexp.workflows.sweeps import job as sweeps_job
-from gitxexp.workflows.sweeps.job import Job, Outcome
+from gitxexp.workflows.sweeps.job import Job, JobOutcome
 
 
-class Engine(ABC):
+class JobEngine(ABC):
     """Runs jobs. ``stop`` is the file whose presence asks every job to end."""
 
     def __init__(self, stop: Path) -> None:
@@ -38,7 +38,7 @@ class Engine(ABC):
         """Ask running jobs to end. If all see the file ``stop``, nothing else is needed."""
 
     @abstractmethod
-    def submit(self, job: Job) -> Future[Outcome]:
+    def submit(self, job: Job) -> Future[JobOutcome]:
         """Start a job; its future raises EngineLost if its outcome is unknown."""
 
     @abstractmethod
@@ -54,7 +54,7 @@ class EngineLost(Exception):
     """The workers, or the connection to them, are gone."""
 
 
-class Threads(Engine):
+class Threads(JobEngine):
     """Threads that start the commands on this machine, each in a process group of its own."""
 
     def __init__(self, stop: Path, jobs: int) -> None:
@@ -62,10 +62,10 @@ class Threads(Engine):
         self._executor = ThreadPoolExecutor(jobs, thread_name_prefix="sweep")
         self._groups: dict[int, int] = {}
 
-    def submit(self, job: Job) -> Future[Outcome]:
+    def submit(self, job: Job) -> Future[JobOutcome]:
         return self._executor.submit(self._run, job)
 
-    def _run(self, job: Job) -> Outcome:
+    def _run(self, job: Job) -> JobOutcome:
         try:
             return sweeps_job.run(job, self.stop.exists, self._starter(job.number))
         finally:

@@ -33,7 +33,7 @@ _OPENING, _CLOSING = "([{", ")]}"
 
 
 @dataclass(frozen=True)
-class Interval:
+class SearchInterval:
     """A numeric interval for a sampler. ``step`` None: any number between them."""
 
     low: float
@@ -49,7 +49,7 @@ class Axis:
 
     name: str
     values: tuple[Any, ...]
-    interval: Interval | None = None
+    interval: SearchInterval | None = None
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def parse(text: str) -> Axis:
 def axis_of(name: str, spelled: str) -> Axis:
     """The axis of a parameter whose values are written as on the command line."""
     values: list[Any] = []
-    interval: Interval | None = None
+    interval: SearchInterval | None = None
     words = split(spelled)
     for word in words:
         call = _CALL.fullmatch(word.strip())
@@ -227,7 +227,9 @@ def _once(values: Iterable[Any]) -> tuple[Any, ...]:
     return tuple({canonical({"": value}): value for value in reversed(list(values))}.values())[::-1]
 
 
-def _called(name: str, function: str, words: Sequence[str]) -> tuple[list[Any], Interval | None]:
+def _called(
+    name: str, function: str, words: Sequence[str]
+) -> tuple[list[Any], SearchInterval | None]:
     if function == "choice":
         return [typed(word) for word in words], None
     try:
@@ -242,7 +244,7 @@ def _called(name: str, function: str, words: Sequence[str]) -> tuple[list[Any], 
     return _log(said, numbers)
 
 
-def _range(said: str, numbers: Sequence[Decimal]) -> tuple[list[Any], Interval | None]:
+def _range(said: str, numbers: Sequence[Decimal]) -> tuple[list[Any], SearchInterval | None]:
     """Include the first number but not the last, as in Python."""
     if len(numbers) not in (2, 3) or (len(numbers) == 3 and not numbers[2]):
         raise UsageError(f"'{said}' is not a range", "like: range(8,65,8): 8, 16, … 64")
@@ -257,16 +259,16 @@ def _range(said: str, numbers: Sequence[Decimal]) -> tuple[list[Any], Interval |
     values = [start + at * step for at in range(count)]
     plain = [int(value) if whole else float(value) for value in values]
     low, high = min(plain), max(plain)
-    return plain, Interval(low, high, float(abs(step)))
+    return plain, SearchInterval(low, high, float(abs(step)))
 
 
-def _log(said: str, numbers: Sequence[Decimal]) -> tuple[list[Any], Interval | None]:
+def _log(said: str, numbers: Sequence[Decimal]) -> tuple[list[Any], SearchInterval | None]:
     """Numbers with equal ratios, including the first and the last."""
     hint = "like: log(1e-4,1e-1,4): 0.0001, 0.001, 0.01, 0.1"
     if len(numbers) not in (2, 3) or not all(number > 0 for number in numbers[:2]):
         raise UsageError(f"'{said}' is not a scale", hint)
     low, high = float(numbers[0]), float(numbers[1])
-    interval = Interval(min(low, high), max(low, high), None, log=True)
+    interval = SearchInterval(min(low, high), max(low, high), None, log=True)
     if len(numbers) == 2:
         return [], interval
     count = numbers[2]

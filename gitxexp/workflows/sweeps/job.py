@@ -27,7 +27,7 @@ from gitxexp.trackers.databases import reading
 from gitxexp.trackers.runs import latest_run
 from gitxexp.trackers.tables import tables_of
 from gitxexp.workflows.experiments import collect, describe, stores
-from gitxexp.workflows.experiments.collect import Collected, Wanted
+from gitxexp.workflows.experiments.collect import Collected, RunChoice
 from gitxexp.workflows.runs import parameters
 from gitxexp.workflows.runs.environment import RunContext, environment, words
 from gitxexp.workflows.runs.execute import Execution, execute, processes_of
@@ -79,7 +79,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobOutcome:
     """The outcome of a run. ``why``: exit, timeout, stopped, or error (it could not be started)."""
 
     attempt: int
@@ -102,14 +102,14 @@ class Outcome:
     notes: tuple[str, ...] = ()
     beside: tuple[RowsFound, ...] = ()  #: what other trackers logged of it
 
-    def without_rows(self, why: str) -> Outcome:
+    def without_rows(self, why: str) -> JobOutcome:
         """Return the outcome with its results databases only kept as files, because of ``why``."""
         kept = tuple(replace(k, role="output") if k.role == "results" else k for k in self.kept)
         return replace(self, kept=kept, tracker_run="", rows=0, beside=(),
                        notes=(*self.notes, why))  # fmt: skip
 
     @classmethod
-    def load(cls, folder: Path) -> Outcome | None:
+    def load(cls, folder: Path) -> JobOutcome | None:
         """The outcome in a run's folder; None while there is none."""
         try:
             return cls.of(json.loads((folder / _OUTCOME).read_text("utf-8")))
@@ -117,7 +117,7 @@ class Outcome:
             return None
 
     @classmethod
-    def of(cls, data: Mapping[str, Any]) -> Outcome:
+    def of(cls, data: Mapping[str, Any]) -> JobOutcome:
         """The outcome that :meth:`as_dict` gave."""
         kept = tuple(Kept(**item) for item in data.get("kept", ()))
         beside = tuple(RowsFound(**item) for item in data.get("beside", ()))
@@ -143,7 +143,7 @@ def run(
     echo: bool = False,
     out: int = 1,
     tied: bool = False,
-) -> Outcome:
+) -> JobOutcome:
     """Run the job; never raises because of the command. ``started`` receives its process group;
     ``echo``, ``out`` and ``tied`` are those of :func:`.execute.execute`."""
     if job.folder.exists():  # left by an attempt whose worker was killed
@@ -199,7 +199,7 @@ def _for_files(job: Job) -> dict[str, Any]:
     return {name: value for name, value in job.params.items() if name not in names}
 
 
-def _not_run(job: Job, error: Exception) -> Outcome:
+def _not_run(job: Job, error: Exception) -> JobOutcome:
     import time
 
     now = time.time()
@@ -207,10 +207,12 @@ def _not_run(job: Job, error: Exception) -> Outcome:
     with suppress(OSError):
         job.context.log.parent.mkdir(parents=True, exist_ok=True)
         job.context.log.write_text(f"{text}\n", "utf-8")
-    return Outcome(job.attempt, 127, "error", now, now, tail=text, params=job.whole, notes=(text,))
+    return JobOutcome(
+        job.attempt, 127, "error", now, now, tail=text, params=job.whole, notes=(text,)
+    )
 
 
-def _left(job: Job, tree: Tree, done: Execution) -> Outcome:
+def _left(job: Job, tree: Tree, done: Execution) -> JobOutcome:
     """Move the run's outputs into its folder."""
     notes: list[str] = [done.log_error] if done.log_error else []
     if not (tree.top / ".git").exists():
@@ -225,7 +227,7 @@ def _left(job: Job, tree: Tree, done: Execution) -> Outcome:
         found, collected, kept = Differences(), Collected({}, {}), ()
         notes.append(f"its results cannot be read: {error}")
     its = collected.run
-    return Outcome(
+    return JobOutcome(
         job.attempt,
         done.code,
         done.why,
@@ -298,7 +300,7 @@ def _collected(tree: Tree, config: Config, found: Differences) -> Collected:
         for name in (places if len(places) > 1 else ())
         if (run := latest_run(tree.top / name, None, collect.role_rules(config)))
     ]
-    return collect.collect(tree.top, only, Wanted(beside=tuple(beside)))
+    return collect.collect(tree.top, only, RunChoice(beside=tuple(beside)))
 
 
 def _parents(path: str) -> Iterator[str]:
@@ -374,9 +376,9 @@ def _role(path: str, tree: Tree, config: Config) -> str | None:
     if _is_results(tree.top / path) or "/mlruns/" in f"/{path}":
         return "results"
     role = describe.role(path, config)
-    if role is describe.Role.MODEL and _is_model(path):
+    if role is describe.OutputRole.MODEL and _is_model(path):
         return "model"
-    return "output" if path in tree.placed or role is describe.Role.RESULTS else None
+    return "output" if path in tree.placed or role is describe.OutputRole.RESULTS else None
 
 
 def _is_model(path: str) -> bool:

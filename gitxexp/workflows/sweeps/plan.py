@@ -25,7 +25,7 @@ from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.changes import changed
 from gitxexp.workflows.experiments import collect, describe, stores
 from gitxexp.workflows.experiments.code_hash import code_hash
-from gitxexp.workflows.experiments.collect import Wanted
+from gitxexp.workflows.experiments.collect import RunChoice
 from gitxexp.workflows.runs import parameters, record, uncommitted
 from gitxexp.workflows.runs.environment import uses
 from gitxexp.workflows.runs.execute import how_to_start
@@ -206,7 +206,7 @@ def _uncommitted(project: Project, request: SweepRequest) -> tuple[str, ...]:
     outputs = [
         out
         for out in project.outputs()
-        if describe.role(out.path, config) is describe.Role.DATA and out.stage is None
+        if describe.role(out.path, config) is describe.OutputRole.DATA and out.stage is None
     ]
     data = [out.path for out in changed(project.top, outputs, project.stat_cache)]
     if data:
@@ -292,7 +292,7 @@ def _data(project: Project) -> str:
 def _base(project: Project) -> dict[str, Any]:
     """The parameters of the files, as they are without the sweep's."""
     config = project.config._replace(results_databases=(stores.ONLY,), metrics_files=())
-    return collect.collect(project.top, config, Wanted()).params
+    return collect.collect(project.top, config, RunChoice()).params
 
 
 def ran_before(

@@ -41,7 +41,7 @@ _LEFT_ALONE = (".dvc/tmp", ".dvc/cache")
 
 
 @dataclass(frozen=True)
-class Placed:
+class UntrackedSource:
     """The source of an untracked file: a cache, or one of our folders.
 
     ``own``: a separate copy; ``shared``: data that is copied once for all worktrees, and read-only.
@@ -70,7 +70,7 @@ class Tree:
     admin: Path
     commit: str
     kinds: tuple[str, ...] = ()
-    placed: dict[str, Placed] = field(default_factory=dict)
+    placed: dict[str, UntrackedSource] = field(default_factory=dict)
     files: dict[str, Stat] = field(default_factory=dict)
     index: Stat | None = None
     sealed: Stat | None = None  #: stat of the state file next to it
@@ -116,7 +116,7 @@ class Tree:
             Path(state["admin"]),
             state["commit"],
             tuple(state["kinds"]),
-            {path: Placed(*value) for path, value in state["placed"].items()},
+            {path: UntrackedSource(*value) for path, value in state["placed"].items()},
             {path: _as_stat(value) for path, value in state["files"].items()},
             _as_stat(state["index"]) if state["index"] else None,
             sealed,
@@ -158,7 +158,10 @@ class Tree:
         self.seal()
 
     def make(
-        self, gathered: Mapping[str, Placed], kinds: Sequence[str], like: Path | None = None
+        self,
+        gathered: Mapping[str, UntrackedSource],
+        kinds: Sequence[str],
+        like: Path | None = None,
     ) -> None:
         """Place untracked files, and seal the worktree; ``like`` is a worktree that has the shared
         data."""
@@ -215,7 +218,7 @@ class Tree:
                     with suppress(OSError):
                         os.rmdir(f"{folder}/{name}")  # noqa: PTH106 - there may be many
 
-    def _place(self, placed: Mapping[str, Placed], like: Path | None = None) -> None:
+    def _place(self, placed: Mapping[str, UntrackedSource], like: Path | None = None) -> None:
         linker = _linker(self.kinds or ("copy",))
         made: set[str] = set()
         for path, what in placed.items():
@@ -286,12 +289,14 @@ def make(
             raise XexpError(f"data is missing: {names}", "fetch it first: dvc fetch")
         copied = place.with_small_copied(gathered.files) if len(kinds) > 1 else gathered.files
         placed = {
-            f.path: Placed(f.source, f.own, bool(f.output.executable), f.own and not before.own)
+            f.path: UntrackedSource(
+                f.source, f.own, bool(f.output.executable), f.own and not before.own
+            )
             for f, before in zip(copied, gathered.files, strict=True)
         }
         if databases is None:
             databases = _write_blanks(project, folder)
-        placed |= {path: Placed(str(file), own=True) for path, file in databases.items()}
+        placed |= {path: UntrackedSource(str(file), own=True) for path, file in databases.items()}
         placed |= _submodules(project, commit, folder / "submodules")
         for tree in trees:
             _share(first, tree.top)
@@ -302,7 +307,7 @@ def make(
     return trees
 
 
-def _submodules(project: Project, commit: str, store: Path) -> dict[str, Placed]:
+def _submodules(project: Project, commit: str, store: Path) -> dict[str, UntrackedSource]:
     """The files of the submodules of ``commit``, laid into ``store``, by path from the top.
 
     ``git worktree`` leaves submodules empty, and ``git submodule update`` asks their remotes, which
@@ -314,7 +319,7 @@ def _submodules(project: Project, commit: str, store: Path) -> dict[str, Placed]
     _lay_out(tops, commit, store, project.notify)
     files = (file for file in store.rglob("*") if file.is_file())
     return {
-        file.relative_to(store).as_posix(): Placed(
+        file.relative_to(store).as_posix(): UntrackedSource(
             str(file), own=True, executable=os.access(file, os.X_OK)
         )
         for file in files

@@ -32,10 +32,10 @@ from gitxexp.workflows.models.inventory import all_slots
 from gitxexp.workflows.runs import record
 from gitxexp.workflows.runs.environment import RunContext
 from gitxexp.workflows.runs.record import RowsFound, RunFolders, RunRecord
-from gitxexp.workflows.runs.software import Asked
+from gitxexp.workflows.runs.software import SoftwareQuery
 from gitxexp.workflows.sweeps import pool, results
-from gitxexp.workflows.sweeps.engine import Engine, EngineLost, Threads
-from gitxexp.workflows.sweeps.job import Job, Outcome, end_processes
+from gitxexp.workflows.sweeps.engine import EngineLost, JobEngine, Threads
+from gitxexp.workflows.sweeps.job import Job, JobOutcome, end_processes
 from gitxexp.workflows.sweeps.plan import SweepPlan
 from gitxexp.workflows.sweeps.queue import Queue, Result, State, Sweep, Task, queue_of
 from gitxexp.workflows.sweeps.ranking import ranked, value_of
@@ -129,7 +129,7 @@ def trees_of(project: Project, sweep: str) -> Path:
 
 
 @dataclass(frozen=True)
-class Slot:
+class WorktreeSlot:
     """A slot for one job at a time: its number, and the worktree at ``top``."""
 
     number: int
@@ -146,7 +146,7 @@ class _Coordinator:
         self.stop = queue.stop_file(plan.id)
         self.trees = trees_of(project, plan.id)
         self.progress = Progress(plan.id, 0, metric=plan.metric)
-        self.futures: dict[Future[Outcome], tuple[Task, Slot]] = {}
+        self.futures: dict[Future[JobOutcome], tuple[Task, WorktreeSlot]] = {}
         self.waiting: list[Task] = []  #: what other sweeps are running
         self.jobs = 0  #: how many run at a time
         self.asked = 0  #: how often it was asked to end
@@ -156,11 +156,11 @@ class _Coordinator:
         self.owners: dict[str, str] = {}  #: id of a tracker's run → the run that logged it
         self.apart: list[str] = []  #: runs whose rows have another run's id
         self.flushed = time.monotonic()
-        self.engine: Engine | None = None
+        self.engine: JobEngine | None = None
         self.sampler: Sampler | None = None
         self.who = record.whose()
         self.outputs = project.outputs()
-        self.software = Asked(plan.command, os.environ, project.git.cwd)
+        self.software = SoftwareQuery(plan.command, os.environ, project.git.cwd)
 
     # -- the whole ---------------------------------------------------------------------------------
 
@@ -254,7 +254,7 @@ class _Coordinator:
         pool.remove(self.project, self.trees)
         for task in self.queue.tasks(self.plan.id, State.STARTED):
             end_processes(task.run)
-            outcome = Outcome.load(self.folders.of(task.run))
+            outcome = JobOutcome.load(self.folders.of(task.run))
             if outcome is not None and outcome.attempt == task.attempts:
                 self._ended(task, outcome)
             else:
@@ -322,17 +322,17 @@ class _Coordinator:
         """As many, or as there are runs."""
         return max(1, jobs if self.sampler else min(jobs, len(self._open())))
 
-    def _slots(self, jobs: int) -> list[Slot]:
+    def _slots(self, jobs: int) -> list[WorktreeSlot]:
         """Return where jobs run: our worktrees, or a worker's clone."""
         if self.request.clone:
-            return [Slot(number, self.trees / str(number)) for number in range(1, jobs + 1)]
+            return [WorktreeSlot(number, self.trees / str(number)) for number in range(1, jobs + 1)]
         self._say(f"making {jobs} worktrees" if jobs > 1 else "making a worktree")
         trees = pool.make(self.project, self.trees, self.plan.revision, jobs, needs=self._is_data)
         self._say("")
-        return [Slot(tree.number, tree.top) for tree in trees]
+        return [WorktreeSlot(tree.number, tree.top) for tree in trees]
 
     def _is_data(self, path: str) -> bool:
-        return describe.role(path, self.project.config) is describe.Role.DATA
+        return describe.role(path, self.project.config) is describe.OutputRole.DATA
 
     def _heed(self) -> None:
         """If the sweep was asked to end: start nothing more, and ask running jobs to end."""
@@ -349,7 +349,7 @@ class _Coordinator:
     def _jobs(self) -> int:
         return self._wanted or len(os.sched_getaffinity(0))
 
-    def _engine(self, jobs: int) -> Engine:
+    def _engine(self, jobs: int) -> JobEngine:
         if self.request.engine is None:
             return Threads(self.stop, jobs)
         from gitxexp.workflows.sweeps.clone import source_of
@@ -369,7 +369,7 @@ class _Coordinator:
             self.progress.total += 1
             yield task
 
-    def _start(self, task: Task, tree: Slot) -> bool:
+    def _start(self, task: Task, tree: WorktreeSlot) -> bool:
         """Start a run; False if another sweep runs or ran its configuration."""
         assert self.engine is not None
         run = record.new_id()
@@ -413,7 +413,7 @@ class _Coordinator:
         """Of the jobs given to an engine, the first ones are running."""
         self.progress.running = min(len(self.futures), self.jobs)
 
-    def _finish(self, task: Task, future: Future[Outcome]) -> Task | None:
+    def _finish(self, task: Task, future: Future[JobOutcome]) -> Task | None:
         """Record the outcome of a run; return the task if it is to be retried."""
         try:
             outcome = future.result()
@@ -445,7 +445,7 @@ class _Coordinator:
             known.setdefault(str(task.outcome.get("tracker_run")), task.run)
         return known
 
-    def _with_own_id(self, task: Task, outcome: Outcome) -> Outcome:
+    def _with_own_id(self, task: Task, outcome: JobOutcome) -> JobOutcome:
         """Return the outcome, without its rows if they have another run's id: merging would join
         the two. xetrack ids are exempt; ids in other tables may be counters or group names."""
         if outcome.tracker != "xetrack" or not outcome.tracker_run:
@@ -467,7 +467,7 @@ class _Coordinator:
         )
         return [said]
 
-    def _ended(self, task: Task, outcome: Outcome) -> Task:
+    def _ended(self, task: Task, outcome: JobOutcome) -> Task:
         outcome = self._with_own_id(task, outcome)
         result = Result.DONE
         if outcome.why == "timeout":
@@ -511,7 +511,7 @@ class _Coordinator:
             files: dict[str, list[Path]] = {}
             whose: dict[Path, Task] = {}
             for task in batch:
-                for kept in Outcome.of(task.outcome).kept:
+                for kept in JobOutcome.of(task.outcome).kept:
                     path = self.folders.kept(task.run, kept.path)
                     if kept.role == "results" and path.exists():
                         files.setdefault(kept.path, []).append(path)
@@ -548,7 +548,7 @@ class _Coordinator:
         return {known.hash: known.packages} if known.hash else {}
 
     def _as_record(self, task: Task) -> RunRecord:
-        outcome = Outcome.of(task.outcome)
+        outcome = JobOutcome.of(task.outcome)
         kept: dict[str, str] = {}
         for each in outcome.kept:
             path = self.folders.kept(task.run, each.path)
@@ -625,7 +625,7 @@ class _Coordinator:
         slots = {
             slot.production: slot.name for slot in all_slots(self.project.config, self.outputs)
         }
-        outcome = Outcome.of(task.outcome)
+        outcome = JobOutcome.of(task.outcome)
         files = {k.path: self.folders.kept(task.run, k.path) for k in outcome.kept}
         name = outcome.tracker_run or task.run
         return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.repository.repository import Project
 from gitxexp.workflows.experiments.code_hash import code_hash
-from gitxexp.workflows.experiments.collect import Wanted
+from gitxexp.workflows.experiments.collect import RunChoice
 from gitxexp.workflows.experiments.plan import TagRequest
 from gitxexp.workflows.experiments.tag import Tagged, tag, tag_and_push
 from gitxexp.workflows.runs import record
@@ -34,5 +34,5 @@ def tag_winner(
             f"go back to it: git switch --detach {found.run_commit[:12]}, then: git xexp tag --run"
             f" {best.run}",
         )
-    request = TagRequest(wanted=Wanted(run=best.run), text=text)
+    request = TagRequest(wanted=RunChoice(run=best.run), text=text)
     return tag_and_push(project, request) if push else tag(project, request)

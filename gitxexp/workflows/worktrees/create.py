@@ -22,7 +22,7 @@ from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.common.text import some
 from gitxexp.repository.config import LINKS
-from gitxexp.repository.operation import Changed, Finished, Repository, Step, Undoing
+from gitxexp.repository.operation import Changed, Finished, Step, UndoContext, Undoing
 from gitxexp.repository.repository import Project, Running
 from gitxexp.storage import paths, submodules
 from gitxexp.storage.dvc import checkout_state, place, pointers, remote
@@ -139,7 +139,7 @@ def make(
     progress: Progress | None = None,
     *,
     wait: bool = True,
-    known: dict[str, CommitFiles] | None = None,
+    known: dict[str, CommitOutputs] | None = None,
 ) -> CreatedWorktree:
     """Create a worktree that was checked, as one operation; see :func:`create`.
 
@@ -378,14 +378,14 @@ def _fill(
     admin: Path,
     trees: Sequence[Worktree],
     progress: Progress | None,
-    known: dict[str, CommitFiles] | None = None,
+    known: dict[str, CommitOutputs] | None = None,
 ) -> PlacedOutputs:
     """Write the config, place outputs, complete the note, and run the post-checkout hook last."""
     known = {} if known is None else known
     before = known.get(plan.commit)
     work = _Outputs(project, plan.path, trees, progress, before)
     work.share()
-    files = before or CommitFiles(work.outputs, work.roots, work.gather(fetch=plan.fetch))
+    files = before or CommitOutputs(work.outputs, work.roots, work.gather(fetch=plan.fetch))
     if not (files.found.missing or files.found.fetched or work.notes):
         known[plan.commit] = files
     ready = work.put(files, plan.kinds)
@@ -484,7 +484,7 @@ class GatheredFiles:
 
 
 @dataclass(frozen=True)
-class CommitFiles:
+class CommitOutputs:
     """The outputs of a commit, the folders of its DVC projects, and its files, all of them there."""
 
     outputs: list[Output]
@@ -514,7 +514,7 @@ class _Outputs:
         top: Path,
         trees: Sequence[Worktree],
         progress: Progress | None,
-        known: CommitFiles | None = None,
+        known: CommitOutputs | None = None,
     ) -> None:
         self.project = project
         self.top = top
@@ -545,7 +545,7 @@ class _Outputs:
             if home is not None:
                 dvc_share.share_cache(self.top / root, home)
 
-    def put(self, commit: CommitFiles, kinds: Sequence[str]) -> PlacedOutputs:
+    def put(self, commit: CommitOutputs, kinds: Sequence[str]) -> PlacedOutputs:
         """Place and record; the result lists what was unavailable."""
         found = commit.found
         files = place.with_small_copied(found.files) if len(kinds) > 1 else found.files
@@ -598,7 +598,7 @@ class _Outputs:
 
         def is_written(path: str, out: Output) -> bool:
             """Whether training may overwrite the file: data is read, anything else is an output."""
-            made = out.stage is not None or roles[out.path] is not describe.Role.DATA
+            made = out.stage is not None or roles[out.path] is not describe.OutputRole.DATA
             return made or place.matches_glob(path, project.config.worktree_writable)
 
         return place.find_cached(
@@ -701,7 +701,7 @@ class WorktreeMade(Step):
     links: list[str] = field(default_factory=list)
     fetch: bool = False
 
-    def check(self, at: Repository) -> Changed | None:
+    def check(self, at: UndoContext) -> Changed | None:
         path = Path(self.path)
         if Path(os.path.realpath(".")).is_relative_to(path):
             return Changed(f"you are in {path}", f"change into another folder: cd '{at.main_top}'")
@@ -725,7 +725,7 @@ class WorktreeMade(Step):
             tuple(self.links), self.exclude, self.fetch, self.of,
         )  # fmt: skip
 
-    def finish(self, at: Repository) -> Finished | None:
+    def finish(self, at: UndoContext) -> Finished | None:
         """Finish a worktree that git registered and checked out completely: share the cache, and
         place every missing output; existing files stay."""
         path = Path(self.path)
@@ -738,7 +738,7 @@ class WorktreeMade(Step):
         _fill(project, plan, admin, list_worktrees(project), None)
         return Finished(f"{self.name} at {path}")
 
-    def undo(self, at: Repository, undoing: Undoing) -> None:
+    def undo(self, at: UndoContext, undoing: Undoing) -> None:
         """Remove folder, entry and branch; a folder with other files is kept."""
         path = Path(self.path)
         admin = admin_of(at.places.common_dir, path)
@@ -815,7 +815,7 @@ def _is_begun(git: Git, file: Path, name: str) -> bool:
     return not whole.returncode and file.is_file() and whole.stdout.startswith(file.read_bytes())
 
 
-def _data_changed(at: Repository, path: Path) -> bool:
+def _data_changed(at: UndoContext, path: Path) -> bool:
     from gitxexp.storage.dvc import pointers
     from gitxexp.storage.dvc.changes import changed  # late: only undo of a worktree needs them
 

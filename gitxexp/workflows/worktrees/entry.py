@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gitxexp.common.files import atomic_write
-from gitxexp.repository.operation import Repository
+from gitxexp.repository.operation import UndoContext
 
 
 def admins_of(common_dir: Path) -> dict[str, Path]:
@@ -33,7 +33,7 @@ def real_path(tree: Path | str) -> str:
     return f"{os.path.realpath(parent)}/{name}"
 
 
-def exclude(at: Repository, line: str | None, *, present: bool) -> None:
+def exclude(at: UndoContext, line: str | None, *, present: bool) -> None:
     """Add ``line`` to the repository's ``info/exclude``, or remove it."""
     if line is None:
         return

@@ -16,7 +16,7 @@ from typing import ClassVar
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.common.files import database_kind
-from gitxexp.repository.operation import Changed, Repository, Step, Undoing
+from gitxexp.repository.operation import Changed, Step, UndoContext, Undoing
 from gitxexp.repository.repository import Project, Running
 from gitxexp.repository.undo import ELSEWHERE
 from gitxexp.storage import git as storage_git
@@ -300,10 +300,10 @@ class WorktreeRemoved(Step):
     thinned: list[str]
     exclude: str | None
 
-    def check(self, at: Repository) -> Changed | None:
+    def check(self, at: UndoContext) -> Changed | None:
         return None  # what is in its place now stays: restore next to it
 
-    def undo(self, at: Repository, undoing: Undoing) -> None:
+    def undo(self, at: UndoContext, undoing: Undoing) -> None:
         """Restore folder, entry and branch.
 
         Both are prepared where they are kept and only then moved, so that this can be repeated.
@@ -322,7 +322,7 @@ class WorktreeRemoved(Step):
             at.notify(f"{path} was not kept; create it again: git worktree add '{path}'")
         exclude(at, self.exclude, present=True)
 
-    def _branch_back(self, at: Repository) -> bool:
+    def _branch_back(self, at: UndoContext) -> bool:
         """Recreate the deleted branch; False if its name is in use for other work."""
         if not self.branch:
             return True
@@ -332,7 +332,7 @@ class WorktreeRemoved(Step):
         return git.resolve(ref) == self.commit
 
 
-def _folder_back(at: Repository, tree: Path, path: Path, kept_admin: Path, admin: Path) -> None:
+def _folder_back(at: UndoContext, tree: Path, path: Path, kept_admin: Path, admin: Path) -> None:
     """Move entry and folder back, or next to their places if something else is there now.
 
     They name each other (gitrepository-layout(5), ``worktrees/<id>/gitdir``).

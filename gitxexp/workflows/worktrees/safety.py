@@ -20,14 +20,14 @@ from gitxexp.common.text import some
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
 from gitxexp.storage.dvc import pointers
-from gitxexp.storage.dvc.changes import Change, Kind, file_hashes, status
+from gitxexp.storage.dvc.changes import ChangeKind, OutputChange, file_hashes, status
 from gitxexp.storage.dvc.places import cache_dirs, local_remote_dir, remote_name
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.remote import MissingObject, missing_on_remote
 from gitxexp.storage.git import Git
 from gitxexp.storage.objects import Progress, find_object, pushable
 from gitxexp.trackers.databases import reading
-from gitxexp.trackers.tables import Table, event_tables
+from gitxexp.trackers.tables import RunTable, event_tables
 from gitxexp.workflows.experiments.stores import databases
 from gitxexp.workflows.worktrees.records import Worktree
 
@@ -35,7 +35,7 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Check:
+class SafetyCheck:
     """One line. ``ok`` is False if it blocks removal; ``fix`` is then the command that helps."""
 
     name: str
@@ -45,10 +45,12 @@ class Check:
     unasked: bool = False  #: unknown, because a remote did not answer
 
 
-def checklist(project: Project, tree: Worktree, progress: Progress | None = None) -> list[Check]:
+def checklist(
+    project: Project, tree: Worktree, progress: Progress | None = None
+) -> list[SafetyCheck]:
     """Every check of the worktree, in the order in which to fix them."""
     if tree.gone:
-        return [Check("folder", True, "gone already")]
+        return [SafetyCheck("folder", True, "gone already")]
     return [
         *_locked(tree),
         _files(tree),
@@ -65,22 +67,22 @@ def _at(tree: Worktree, command: str) -> str:
     return f"git -C {shlex.quote(str(tree.path))} {command}"
 
 
-def _locked(tree: Worktree) -> Iterator[Check]:
+def _locked(tree: Worktree) -> Iterator[SafetyCheck]:
     if tree.locked is not None:
         reason = f": {tree.locked}" if tree.locked else ""
         fix = f"git worktree unlock {shlex.quote(str(tree.path))}"
-        yield Check("lock", False, f"the worktree is locked{reason}", fix)
+        yield SafetyCheck("lock", False, f"the worktree is locked{reason}", fix)
 
 
-def _files(tree: Worktree) -> Check:
+def _files(tree: Worktree) -> SafetyCheck:
     changed = changed_files(tree)
     if not changed:
-        return Check("files", True, "no uncommitted changes")
+        return SafetyCheck("files", True, "no uncommitted changes")
     fix = _at(tree, "add -A") + " && " + _at(tree, "commit")
-    return Check("files", False, f"uncommitted changes: {some(changed, _SHOWN)}", fix)
+    return SafetyCheck("files", False, f"uncommitted changes: {some(changed, _SHOWN)}", fix)
 
 
-def _submodules(project: Project, tree: Worktree) -> Iterator[Check]:
+def _submodules(project: Project, tree: Worktree) -> Iterator[SafetyCheck]:
     """Whether the submodules' commits are on their remotes, or in the main worktree's submodules: their
     repositories are removed with the worktree. Changes in them count as changed files."""
     names = filled_submodules(tree)
@@ -89,13 +91,13 @@ def _submodules(project: Project, tree: Worktree) -> Iterator[Check]:
     unpushed = {name: own_commits_of(tree.path / name, project.main_top / name) for name in names}
     lost = [name for name, count in unpushed.items() if count]
     if not lost:
-        yield Check("submodules", True, "every commit of the submodules is elsewhere, too")
+        yield SafetyCheck("submodules", True, "every commit of the submodules is elsewhere, too")
         return
     count = sum(unpushed.values())
     things = "commit is" if count == 1 else "commits are"
     fix = f"git -C {shlex.quote(str(tree.path / lost[0]))} push"
     text = f"{count} {things} on no remote of submodule {some(lost, _SHOWN)}"
-    yield Check("submodules", False, text, fix)
+    yield SafetyCheck("submodules", False, text, fix)
 
 
 def filled_submodules(tree: Worktree) -> list[str]:
@@ -119,34 +121,36 @@ def own_commits_of(path: Path, other: Path) -> int:
     return len(set(own).difference(there))
 
 
-def _data(project: Project, tree: Worktree, progress: Progress | None) -> Check:
+def _data(project: Project, tree: Worktree, progress: Progress | None) -> SafetyCheck:
     try:
         changes = changed_data(project, tree, progress)
     except XexpError as error:
-        return Check("data", False, f"cannot be compared: {error.message}", error.hint)
+        return SafetyCheck("data", False, f"cannot be compared: {error.message}", error.hint)
     if not changes:
-        return Check("data", True, "every DVC output is as its pointer says")
+        return SafetyCheck("data", True, "every DVC output is as its pointer says")
     names = [f"{change.output.path} ({change.kind})" for change in changes]
-    return Check(
+    return SafetyCheck(
         "data", False, f"DVC outputs not in the cache: {some(names, _SHOWN)}", _at(tree, "xexp tag")
     )
 
 
-def _tagged(project: Project, tree: Worktree) -> Check:
+def _tagged(project: Project, tree: Worktree) -> SafetyCheck:
     experiments = experiments_of(project, tree)
     if experiments:
-        return Check("tag", True, f"tagged {experiments[0].name}")
+        return SafetyCheck("tag", True, f"tagged {experiments[0].name}")
     if not since_start(tree):
-        return Check("tag", True, "no commits of its own to tag")
-    return Check("tag", False, "its commits are not tagged as an experiment", _at(tree, "xexp tag"))
+        return SafetyCheck("tag", True, "no commits of its own to tag")
+    return SafetyCheck(
+        "tag", False, "its commits are not tagged as an experiment", _at(tree, "xexp tag")
+    )
 
 
-def _commits(tree: Worktree) -> Check:
+def _commits(tree: Worktree) -> SafetyCheck:
     own = own_commits(tree)
     if not own:
-        return Check("commits", True, "a tag or another branch holds every commit")
+        return SafetyCheck("commits", True, "a tag or another branch holds every commit")
     things = "commit is" if len(own) == 1 else "commits are"
-    return Check(
+    return SafetyCheck(
         "commits",
         False,
         f"{len(own)} {things} on no other branch and no tag",
@@ -154,43 +158,45 @@ def _commits(tree: Worktree) -> Check:
     )
 
 
-def _artifacts(project: Project, tree: Worktree) -> Check:
+def _artifacts(project: Project, tree: Worktree) -> SafetyCheck:
     outputs = outputs_of(project, tree)
     try:
         lacking = unpushed(project, tree, outputs)
     except XexpError as error:
-        return Check("artifacts", False, error.message, error.hint, unasked=True)
+        return SafetyCheck("artifacts", False, error.message, error.hint, unasked=True)
     gone = [m for m in lacking if m.cached is None and not _has_bytes(project, tree, m)]
     lacking = [m for m in lacking if m not in gone]
     if lacking:
         text = f"not on the remote: {some(list(dict.fromkeys(m.path for m in lacking)), _SHOWN)}"
-        return Check("artifacts", False, text, f"git xexp worktree remove {tree.name} --push")
+        return SafetyCheck("artifacts", False, text, f"git xexp worktree remove {tree.name} --push")
     if outputs and not with_remote(tree, outputs):
         own = _only_here(project, tree, outputs)
         if own:
             text = f"no DVC remote is set, and only this worktree has: {some(own, _SHOWN)}"
             fix = f"copy it, or: dvc remote add -d NAME URL && {_at(tree, 'xexp push')}"
-            return Check("artifacts", False, text, fix)
-        return Check("artifacts", True, "no DVC remote is set; the cache keeps them")
+            return SafetyCheck("artifacts", False, text, fix)
+        return SafetyCheck("artifacts", True, "no DVC remote is set; the cache keeps them")
     if gone:
         text = f"nothing to lose here: no place has {some(sorted({m.path for m in gone}), _SHOWN)}"
-        return Check("artifacts", True, text)
-    return Check("artifacts", True, "every artifact is on the remote" if outputs else "none")
+        return SafetyCheck("artifacts", True, text)
+    return SafetyCheck("artifacts", True, "every artifact is on the remote" if outputs else "none")
 
 
-def _results(project: Project, tree: Worktree) -> Check:
+def _results(project: Project, tree: Worktree) -> SafetyCheck:
     try:
         rows = unmerged_rows(project, tree)
     except XexpError as error:
-        return Check("results", False, f"cannot be read: {error.message}", error.hint)
+        return SafetyCheck("results", False, f"cannot be read: {error.message}", error.hint)
     if not rows and not (project.main_top / ".git").exists():
-        return Check("results", True, "no main worktree to compare with: the commits have the rows")
+        return SafetyCheck(
+            "results", True, "no main worktree to compare with: the commits have the rows"
+        )
     if not rows:
-        return Check("results", True, "the main worktree has every row")
+        return SafetyCheck("results", True, "the main worktree has every row")
     source = tree.branch or tree.name
     things = "row is" if rows == 1 else "rows are"
     main = shlex.quote(str(project.main_top))
-    return Check(
+    return SafetyCheck(
         "results", False, f"{rows} {things} not in the main worktree's database",
         f"git -C {main} xexp merge {source}",
     )  # fmt: skip
@@ -235,11 +241,11 @@ def changed_files(tree: Worktree) -> list[str]:
 
 def changed_data(
     project: Project, tree: Worktree, progress: Progress | None = None
-) -> list[Change]:
+) -> list[OutputChange]:
     """DVC outputs that exist and differ from their pointer, or have no hash yet."""
     outputs = pointers.outputs_in(tree.path, git_at(tree))
     changes = status(tree.path, outputs, project.stat_cache, progress)
-    return [change for change in changes if change.kind is not Kind.MISSING]
+    return [change for change in changes if change.kind is not ChangeKind.MISSING]
 
 
 def own_commits(tree: Worktree) -> list[str]:
@@ -334,7 +340,7 @@ def _missing_rows(mine: Path, theirs: Path) -> int:
     return missing
 
 
-def _counted(path: Path, mine: Table, here: Table) -> Counter[tuple[object, ...]]:
+def _counted(path: Path, mine: RunTable, here: RunTable) -> Counter[tuple[object, ...]]:
     """Rows by run, or by their whole content as far as ``here`` has ``mine``'s columns."""
     run = mine.run_column
     if run is not None and run not in here.columns:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gitxexp.workflows.checks.check import check
-from gitxexp.workflows.checks.report import CheckRequest, Report
+from gitxexp.workflows.checks.report import CheckReport, CheckRequest
 from gitxexp.workflows.checks.rule import Finding
 
 INPUTS = 200
@@ -53,7 +53,7 @@ def change(path: Path, *statements: str) -> None:
             db.execute(statement)
 
 
-def report_of(path: Path, **asked: Any) -> Report:
+def report_of(path: Path, **asked: Any) -> CheckReport:
     """The report on one file, without a repository."""
     only = frozenset(asked.pop("only", ()))
     return check(None, CheckRequest(paths=(path,), only=only, **asked))

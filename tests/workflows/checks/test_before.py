@@ -7,7 +7,7 @@ import pytest
 from gitxexp.common.errors import UsageError
 from gitxexp.repository.repository import Project
 from gitxexp.workflows.checks.check import checks_before
-from gitxexp.workflows.checks.rule import Finding, Level
+from gitxexp.workflows.checks.rule import Finding, Severity
 from tests.helpers import Repo
 
 
@@ -37,7 +37,7 @@ def test_what_is_not_committed(dvc_repo: Repo) -> None:
     assert [one.message for one in said["data-uncommitted"]] == [
         "1 output changed and not added: data/train.csv"
     ]
-    assert said["data-uncommitted"][0].level is Level.ERROR
+    assert said["data-uncommitted"][0].level is Severity.ERROR
     assert [one.message for one in said["code-uncommitted"]] == [
         "1 code file changed and not committed: train.py",
         "1 code file not in git: other.py",

@@ -16,7 +16,7 @@ from gitxexp.trackers.databases import reading
 from gitxexp.trackers.roles import NO_RULES
 from gitxexp.trackers.tables import tables_of
 from gitxexp.workflows.checks import profile
-from gitxexp.workflows.checks.profile import Group, TableProfile
+from gitxexp.workflows.checks.profile import RunGroup, TableProfile
 from tests.workflows.checks.support import change, report_of
 
 RUNS, ROWS = 4, 300
@@ -67,7 +67,7 @@ def groups(path: Path) -> list[str]:
     return reading(path, read)
 
 
-def shown(group: Group) -> str:
+def shown(group: RunGroup) -> str:
     cells = {
         name: replace(each, total=each.total and float(f"{each.total:.12g}"))
         for name, each in group.cells.items()

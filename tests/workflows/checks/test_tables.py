@@ -13,7 +13,7 @@ import pytest
 
 from gitxexp.common.errors import XexpError
 from gitxexp.workflows.checks import profile
-from gitxexp.workflows.checks.rule import Level
+from gitxexp.workflows.checks.rule import Severity
 from tests.workflows.checks.support import TABLES, change, found_in, report_of, sound
 
 
@@ -154,7 +154,7 @@ def test_the_engines_agree(template: Path, tmp_path: Path) -> None:
     assert [(f.rule, f.level, f.message, f.count) for f in one.findings] == [
         (f.rule, f.level, f.message, f.count) for f in two.findings
     ]
-    assert one.count(Level.ERROR) == 4
+    assert one.count(Severity.ERROR) == 4
 
 
 def test_a_large_table_is_sorted_once_with_the_same_findings(

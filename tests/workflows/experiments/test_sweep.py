@@ -13,7 +13,7 @@ import pytest
 
 from gitxexp.repository.config import Config
 from gitxexp.storage.git import Git
-from gitxexp.workflows.experiments.describe import Role, role
+from gitxexp.workflows.experiments.describe import OutputRole, role
 from gitxexp.workflows.experiments.init import detect
 from tests.conftest import copy_template
 from tests.helpers import Clock, Repo
@@ -105,16 +105,16 @@ def test_what_a_stage_measures_is_no_data(sweep: Repo) -> None:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("metrics.json", Role.RESULTS),
-        ("eval/plots/roc.json", Role.RESULTS),
-        ("dvclive/metrics", Role.RESULTS),
-        ("test_scores.csv", Role.RESULTS),
-        ("features.csv", Role.DATA),
-        ("data/metrics.csv", Role.DATA),
-        ("evaluation.parquet", Role.DATA),
+        ("metrics.json", OutputRole.RESULTS),
+        ("eval/plots/roc.json", OutputRole.RESULTS),
+        ("dvclive/metrics", OutputRole.RESULTS),
+        ("test_scores.csv", OutputRole.RESULTS),
+        ("features.csv", OutputRole.DATA),
+        ("data/metrics.csv", OutputRole.DATA),
+        ("evaluation.parquet", OutputRole.DATA),
     ],
 )
-def test_roles_by_name(path: str, expected: Role) -> None:
+def test_roles_by_name(path: str, expected: OutputRole) -> None:
     assert role(path, Config()) is expected
 
 

@@ -17,7 +17,7 @@ from gitxexp.cli.render import plot as render
 from gitxexp.cli.render import plot_file
 from gitxexp.cli.render.plot import Look
 from gitxexp.common import streams
-from gitxexp.workflows.explore.plot import Axis, Plot, Point, Series
+from gitxexp.workflows.explore.plot import Plot, PlotAxis, PlotPoint, Series
 from tests import experiments
 from tests.helpers import Clock, Repo
 
@@ -32,9 +32,9 @@ def points(done: Any) -> dict[str, list[tuple[Any, Any]]]:
     }
 
 
-def of(*pairs: tuple[float, float], x: Axis | None = None, kind: Any = "line") -> Plot:
-    series = [Series("", [Point(*pair) for pair in pairs])]
-    return Plot(kind, "y by x", x or Axis("x"), Axis("y"), None, series)
+def of(*pairs: tuple[float, float], x: PlotAxis | None = None, kind: Any = "line") -> Plot:
+    series = [Series("", [PlotPoint(*pair) for pair in pairs])]
+    return Plot(kind, "y by x", x or PlotAxis("x"), PlotAxis("y"), None, series)
 
 
 def test_experiments(repo: Repo, clock: Clock) -> None:
@@ -149,7 +149,7 @@ def test_a_terminal() -> None:
     assert sum(line.count("●") for line in huge) == 2
     letters = render.as_lines(of((0, 1), (1, 2)), Look(50, 6, None, dots=False))
     assert all(line.isascii() for line in letters) and any("o" in line for line in letters)
-    names = Axis("x", "category", categories=["\x1b[2Jevil", "日本語のモデル"])
+    names = PlotAxis("x", "category", categories=["\x1b[2Jevil", "日本語のモデル"])
     odd = render.as_lines(of((0, 1), (1, 2), x=names, kind="points"), PLAIN)
     assert "\x1b" not in "".join(odd) and any("日本語" in line for line in odd)
     painted = render.as_lines(of((0, 1)), Look(50, 6, streams.paint))
@@ -159,26 +159,26 @@ def test_a_terminal() -> None:
 @pytest.mark.parametrize(
     ("axis", "low", "high", "labels"),
     [
-        (Axis("x"), 0, 1, ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]),
-        (Axis("x"), 0.86, 0.87, ["0.860", "0.865", "0.870"]),
-        (Axis("x"), 0, 2e9, ["0", "5e8", "1e9", "1.5e9", "2e9"]),
-        (Axis("x"), 1e-7, 3e-7, ["1e-7", "1.5e-7", "2e-7", "2.5e-7", "3e-7"]),
-        (Axis("x", log=True), 1e-5, 0.1, ["1e-5", "1e-4", "0.001", "0.01", "0.1"]),
-        (Axis("x", log=True), 1, 20, ["1", "2", "5", "10", "20"]),
-        (Axis("x", "time"), 1_700_000_000, 1_700_100_000,
+        (PlotAxis("x"), 0, 1, ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]),
+        (PlotAxis("x"), 0.86, 0.87, ["0.860", "0.865", "0.870"]),
+        (PlotAxis("x"), 0, 2e9, ["0", "5e8", "1e9", "1.5e9", "2e9"]),
+        (PlotAxis("x"), 1e-7, 3e-7, ["1e-7", "1.5e-7", "2e-7", "2.5e-7", "3e-7"]),
+        (PlotAxis("x", log=True), 1e-5, 0.1, ["1e-5", "1e-4", "0.001", "0.01", "0.1"]),
+        (PlotAxis("x", log=True), 1, 20, ["1", "2", "5", "10", "20"]),
+        (PlotAxis("x", "time"), 1_700_000_000, 1_700_100_000,
          ["11-15 00:00", "11-15 06:00", "11-15 12:00", "11-15 18:00", "11-16 00:00"]),
-        (Axis("x", "time"), 1_690_000_000, 1_700_000_000,
+        (PlotAxis("x", "time"), 1_690_000_000, 1_700_000_000,
          ["2023-08-01", "2023-09-01", "2023-10-01", "2023-11-01"]),
-        (Axis("x", "time"), 1_600_000_000, 1_700_000_000, ["2021", "2022", "2023"]),
+        (PlotAxis("x", "time"), 1_600_000_000, 1_700_000_000, ["2021", "2022", "2023"]),
     ],
 )  # fmt: skip
-def test_labels(axis: Axis, low: float, high: float, labels: list[str]) -> None:
+def test_labels(axis: PlotAxis, low: float, high: float, labels: list[str]) -> None:
     scale = render.Scale.of(axis, (low, high))
     assert [label for _, label in scale.ticks(5)] == labels
 
 
 def test_what_cannot_be_told_apart_is_left_out() -> None:
-    pairs = [Point(n / 100_000, math.sin(n / 7)) for n in range(100_000)]
+    pairs = [PlotPoint(n / 100_000, math.sin(n / 7)) for n in range(100_000)]
     line = render.thin(pairs, lambda x: x, 100, lines=True)
     cloud = render.thin(pairs, lambda x: x, 50, lines=False)
     assert len(line) <= 404 and len(cloud) <= 51 * 51
@@ -215,8 +215,8 @@ def test_files(repo: Repo, clock: Clock) -> None:
         "bert",
     ]
     assert "default-src 'none'" in text
-    bars = Plot("histogram", "@spec@ @SPEC@ @bundle@ @BUNDLE@", Axis("x"), Axis("count"), None,
-                [Series("", [Point(0, 3)])], edges=(0, 1))  # fmt: skip
+    bars = Plot("histogram", "@spec@ @SPEC@ @bundle@ @BUNDLE@", PlotAxis("x"), PlotAxis("count"), None,
+                [Series("", [PlotPoint(0, 3)])], edges=(0, 1))  # fmt: skip
     title = re.search("<title>(.*)</title>", plot_file.as_file(bars, ".html").decode())
     assert title and title[1] == bars.title
 
@@ -238,12 +238,12 @@ def test_a_missing_extra(
 
 
 def test_a_spec_has_its_fields() -> None:
-    binned = Plot("histogram", "t", Axis("x"), Axis("count", whole=True), None,
-                  [Series("", [Point(0, 3), Point(1, 4)])], edges=(0, 1, 2))  # fmt: skip
+    binned = Plot("histogram", "t", PlotAxis("x"), PlotAxis("count", whole=True), None,
+                  [Series("", [PlotPoint(0, 3), PlotPoint(1, 4)])], edges=(0, 1, 2))  # fmt: skip
     made = plot_file.spec(binned)
     assert made["data"]["values"][1] == {"x": 1, "y": 4, "x2": 2, "series": "", "colour": ""}
     assert made["encoding"]["y"]["axis"]["values"] == [0, 1, 2, 3, 4]
-    when = plot_file.spec(of((1.5, 2), x=Axis("date", "time")))
+    when = plot_file.spec(of((1.5, 2), x=PlotAxis("date", "time")))
     assert when["data"]["values"] == [{"x": 1500.0, "y": 2, "series": "", "colour": ""}]
     assert when["encoding"]["x"]["type"] == "temporal"
     assert Path(plot_file.__file__).with_name("plot.json").is_file()

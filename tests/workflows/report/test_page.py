@@ -19,7 +19,7 @@ from gitxexp.repository.tag_message import Payload
 from gitxexp.repository.tags import Experiment
 from gitxexp.workflows.experiments import stores
 from gitxexp.workflows.explore import compare
-from gitxexp.workflows.explore.query import Query, list_experiments
+from gitxexp.workflows.explore.query import ListQuery, list_experiments
 from gitxexp.workflows.explore.rows import ColumnName, Row
 from gitxexp.workflows.report import code, lineage, noise
 from gitxexp.workflows.report.curves import thinned
@@ -243,7 +243,7 @@ def test_the_results_are_looked_for_once(
     """Not for every experiment: that lists the whole work tree."""
     experiments.three(trained, clock)
     project = Project.open(trained.path)
-    rows = list_experiments(project, Query()).rows
+    rows = list_experiments(project, ListQuery()).rows
     calls: list[object] = []
     real = stores.databases
     monkeypatch.setattr(stores, "databases", lambda *a: calls.append(a) or real(*a))

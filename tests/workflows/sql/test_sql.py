@@ -424,7 +424,7 @@ def test_what_is_converted_is_kept(tagged: Repo, monkeypatch: pytest.MonkeyPatch
     """For the next queries, until the database changes; a relation has its rows whatever is forgotten."""
     written, write = [], parallel_scan.write
 
-    def counted(path: Path, part: scan.Part, out: Path) -> Any:
+    def counted(path: Path, part: scan.TablePart, out: Path) -> Any:
         written.append(part.columns and sorted(part.columns & {"f1", "lr", "seed"}))
         return write(path, part, out)
 

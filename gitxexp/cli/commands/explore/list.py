@@ -16,7 +16,7 @@ from gitxexp.common.garbage import no_collection
 
 if TYPE_CHECKING:
     from gitxexp.repository.repository import Project
-    from gitxexp.workflows.explore.query import ExperimentList, Query
+    from gitxexp.workflows.explore.query import ExperimentList, ListQuery
 
 
 @click.command("list", cls=Command)
@@ -73,14 +73,14 @@ def list_(
     and, or, not and parentheses. The best value of every metric is marked.
     """
     from gitxexp.cli.render import lists
-    from gitxexp.workflows.explore.query import Query
+    from gitxexp.workflows.explore.query import ListQuery
 
     form = only_one(
         {"--json": as_json, "--csv": as_csv, "--md": as_md, "--porcelain": porcelain or nul}
     )
     form = (form or "table").removeprefix("--")
     chosen = columns or ()
-    query = Query(
+    query = ListQuery(
         sort=sort,
         reverse=reverse,
         filter=filter_,
@@ -101,7 +101,7 @@ def list_(
 
 @no_collection()
 def _print(
-    project: Project, query: Query, form: str, chosen: tuple[str, ...], *, nul: bool
+    project: Project, query: ListQuery, form: str, chosen: tuple[str, ...], *, nul: bool
 ) -> None:
     from gitxexp.workflows.experiments.resolve import none_here
     from gitxexp.workflows.explore.query import list_experiments
@@ -143,7 +143,7 @@ def _table(found: ExperimentList, chosen: tuple[str, ...]) -> list[str]:
     return lists.as_table(found, {name.lstrip("+") for name in chosen})
 
 
-def _watch(query: Query, form: str, chosen: tuple[str, ...], *, nul: bool) -> None:
+def _watch(query: ListQuery, form: str, chosen: tuple[str, ...], *, nul: bool) -> None:
     """Draw the list over the last one on a terminal; elsewhere write each other one after it."""
     from gitxexp.cli.watch import watch
     from gitxexp.repository.repository import Project

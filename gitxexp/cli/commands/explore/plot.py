@@ -66,11 +66,11 @@ def plot(
     from gitxexp.cli.render import plot as render
     from gitxexp.cli.render import plot_file
     from gitxexp.workflows.explore.plot import PlotRequest, plot
-    from gitxexp.workflows.explore.query import Query
+    from gitxexp.workflows.explore.query import ListQuery
 
     only_one({"--out": out is not None, "--json": as_json})
     kind = plot_file.kind_of(out) if out else ""
-    query = Query(
+    query = ListQuery(
         sort=sort, filter=filter_, where=where, labels=labels, limit=limit, runs=runs,
     )  # fmt: skip
     request = PlotRequest(metric, along, by, histogram, log_x, log_y, query)

@@ -17,7 +17,7 @@ from gitxexp.cli.render.console import Column
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from gitxexp.workflows.registry.configurations import Known
+    from gitxexp.workflows.registry.configurations import RegistryConfig
 
 
 @click.command("list", cls=Command)
@@ -36,7 +36,7 @@ def list_(labels: tuple[tuple[str, ...], ...], db: Path | None, as_json: bool) -
         console.page(console.table(_columns(found)))
 
 
-def _columns(found: list[Known]) -> list[Column]:
+def _columns(found: list[RegistryConfig]) -> list[Column]:
     from gitxexp.repository.config_hash import flatten
 
     return [
@@ -87,7 +87,7 @@ def _lines(document: Mapping[str, Any]) -> Iterable[str]:
                 yield f"  {console.one_line(key)}  {console.one_line(console.rounded(each))}"
 
 
-def as_object(found: Known, *, full: bool = False) -> dict[str, Any]:
+def as_object(found: RegistryConfig, *, full: bool = False) -> dict[str, Any]:
     """An entry as JSON has it."""
     from gitxexp.repository.config_hash import flatten
 

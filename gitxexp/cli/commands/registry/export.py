@@ -18,7 +18,7 @@ from gitxexp.common.text import counted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gitxexp.workflows.registry.configurations import Known
+    from gitxexp.workflows.registry.configurations import RegistryConfig
 
 _FORMS = {".json": "json", ".toml": "toml", ".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson",
           ".parquet": "parquet", ".pq": "parquet"}  # fmt: skip
@@ -60,7 +60,7 @@ def export(
     if chosen == "parquet" and out is None:
         raise UsageError("parquet is written to a file", "name it: -o FILE.parquet")
     entries = entries_of(db)
-    found: Sequence[Known] = [find(entries, name) for name in names] if names else entries
+    found: Sequence[RegistryConfig] = [find(entries, name) for name in names] if names else entries
     if out is None:
         streams.write(write.text_of(found, chosen, full=full))
         return

@@ -13,7 +13,7 @@ from gitxexp.cli.options import Labels, open_project
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gitxexp.workflows.registry.configurations import Known
+    from gitxexp.workflows.registry.configurations import RegistryConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,7 +33,7 @@ def labels_option(function: F) -> F:
     return option(function)
 
 
-def entries_of(db: Path | None) -> Sequence[Known]:
+def entries_of(db: Path | None) -> Sequence[RegistryConfig]:
     """All entries of the file, or of the repository around the current folder."""
     from gitxexp.workflows.registry import configurations
 

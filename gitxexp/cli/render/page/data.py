@@ -14,7 +14,7 @@ from gitxexp.repository import tag_message
 from gitxexp.workflows.explore.rows import ColumnName, ColumnNames, Row, column
 
 if TYPE_CHECKING:
-    from gitxexp.workflows.checks.report import Report as Checks
+    from gitxexp.workflows.checks.report import CheckReport
     from gitxexp.workflows.report.curves import Curve
     from gitxexp.workflows.report.page import Page
     from gitxexp.workflows.report.report import Report
@@ -195,7 +195,7 @@ def _artifacts(page: Page) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _checks(found: Checks) -> dict[str, Any]:
+def _checks(found: CheckReport) -> dict[str, Any]:
     return {
         "summary": _text(checks_summary(found)),
         "findings": [

@@ -8,7 +8,7 @@ from gitxexp.common.files import database_kind
 from gitxexp.common.text import some
 from gitxexp.storage.git import Git
 from gitxexp.workflows.checks.context import Context
-from gitxexp.workflows.checks.rule import Finding, Level, Scope, found, rule
+from gitxexp.workflows.checks.rule import Finding, Scope, Severity, found, rule
 
 #: Python code that starts several processes, chooses xetrack's DuckDB engine, monitors the system; as
 #: extended regular expressions for git-grep(1).
@@ -21,7 +21,7 @@ _MONITOR = r"log_system_params *= *True"
 _TRACKER = r"(from|import) +xetrack"
 
 
-@rule("engine", Level.WARNING, Scope.BEFORE)
+@rule("engine", Severity.WARNING, Scope.BEFORE)
 def engine(context: Context) -> Iterator[Finding]:
     """Several processes will write one DuckDB file, use xetrack's DuckDB engine, or each monitor the system.
 
@@ -44,7 +44,7 @@ def engine(context: Context) -> Iterator[Finding]:
         who = f"{context.request.jobs} processes" if many else f"the processes of {some(pools, 3)}"
         yield found(
             f"{who} will write {some(names, 3)}, which DuckDB lets one do",
-            level=Level.ERROR if many else Level.WARNING, path=names[0], count=len(names),
+            level=Severity.ERROR if many else Severity.WARNING, path=names[0], count=len(names),
             rows=({"path": name} for name in names),
             hint="write from one process, or use SQLite",
         )  # fmt: skip

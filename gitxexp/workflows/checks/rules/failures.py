@@ -9,13 +9,13 @@ from gitxexp.common.sql import quote
 from gitxexp.common.text import counted
 from gitxexp.workflows.checks.context import Context
 from gitxexp.workflows.checks.layout import RAW
-from gitxexp.workflows.checks.profile import MOST, Group, TableProfile
-from gitxexp.workflows.checks.rule import Finding, Level, Scope, rule
+from gitxexp.workflows.checks.profile import MOST, RunGroup, TableProfile
+from gitxexp.workflows.checks.rule import Finding, Scope, Severity, rule
 
 _SHORT = 60
 
 
-@rule("failures", Level.WARNING, Scope.TABLE)
+@rule("failures", Severity.WARNING, Scope.TABLE)
 def failures(table: TableProfile, context: Context) -> Iterator[Finding]:
     """Rows hold an error in place of a result. At 10% of the rows or more, this is an error.
 
@@ -48,13 +48,13 @@ def failures(table: TableProfile, context: Context) -> Iterator[Finding]:
     share = failed / total
     yield table.found(
         f"{failed} of {counted(total, 'row')} failed ({share:.1%}): {short}",
-        level=Level.ERROR if share >= context.bounds.failures else Level.WARNING,
+        level=Severity.ERROR if share >= context.bounds.failures else Severity.WARNING,
         subject=name, count=failed, rows=rows, listed=len(rows),
         hint="run the failed inputs again, or count them as wrong",
     )  # fmt: skip
 
 
-@rule("raw-missing", Level.NOTE, Scope.TABLE)
+@rule("raw-missing", Severity.NOTE, Scope.TABLE)
 def raw_missing(table: TableProfile, context: Context) -> Iterator[Finding]:
     """Predictions lack the raw response that they were parsed from.
 
@@ -85,7 +85,7 @@ def raw_missing(table: TableProfile, context: Context) -> Iterator[Finding]:
 _CODE = ("git_commit", "git_commit_hash", "run_commit", "commit", "experiment_version", "version")
 
 
-@rule("cache", Level.NOTE, Scope.TABLE)
+@rule("cache", Severity.NOTE, Scope.TABLE)
 def cache(table: TableProfile, context: Context) -> Iterator[Finding]:
     """Tells how many results xetrack took from its cache, by configuration. Results that another version of
     the code computed, or a run that is not in the table, are a warning.
@@ -112,7 +112,7 @@ def cache(table: TableProfile, context: Context) -> Iterator[Finding]:
     yield from _lineage(table, name)
 
 
-def _effect(table: TableProfile, groups: list[Group], name: str) -> dict[str, Any]:
+def _effect(table: TableProfile, groups: list[RunGroup], name: str) -> dict[str, Any]:
     hits, rows = sum(g.cells[name].filled for g in groups), sum(g.rows for g in groups)
     return {
         "configuration": table.label(groups[0]),
@@ -146,13 +146,13 @@ def _lineage(table: TableProfile, name: str) -> Iterator[Finding]:
             f"{counted(count, 'result')} of {counted(len(runs), 'run')} computed by another code version:"
             f" {other[0]['run']} ({code} {other[0]['code']}) from {other[0]['source']}"
             f" ({other[0]['source_code']})",
-            level=Level.WARNING, subject=name, count=count,
+            level=Severity.WARNING, subject=name, count=count,
             rows=other[:MOST], listed=len(other), hint="compute them again: track(..., cache_force=True)",
         )  # fmt: skip
     if lost:
         count = sum(pair["rows"] for pair in lost)
         yield table.found(
             f"{counted(count, 'result')} from a run that is not in the table: {lost[0]['source']}",
-            level=Level.WARNING, subject=name, count=count,
+            level=Severity.WARNING, subject=name, count=count,
             rows=lost[:MOST], listed=len(lost), hint="merge its rows: git xexp merge, or compute them again",
         )  # fmt: skip

@@ -9,15 +9,15 @@ from gitxexp.common.sql import quote
 from gitxexp.common.text import counted
 from gitxexp.workflows.checks import data_files
 from gitxexp.workflows.checks.context import Context
-from gitxexp.workflows.checks.profile import LARGE, MOST, Group, TableProfile
-from gitxexp.workflows.checks.rule import Finding, Level, Scope, found, rule
+from gitxexp.workflows.checks.profile import LARGE, MOST, RunGroup, TableProfile
+from gitxexp.workflows.checks.rule import Finding, Scope, Severity, found, rule
 
 _NO_ID = "no column names the inputs (--id COLUMN)"
 #: Words of a split that is trained on; every other is held out.
 _TRAINED = ("train", "training", "fit", "tr")
 
 
-@rule("leak", Level.ERROR, Scope.TABLE)
+@rule("leak", Severity.ERROR, Scope.TABLE)
 def leak(table: TableProfile, context: Context) -> Iterator[Finding]:
     """An input was evaluated more than once with one configuration, in one run or in several, or is in both
     the training and the test data.
@@ -107,7 +107,7 @@ def _between_runs(table: TableProfile, places: _Places) -> Iterator[Finding]:
             f"{again} of one configuration ({table.label(groups[0])})"
             if named
             else f"{again} that no parameter tells apart",
-            level=None if named else Level.WARNING,
+            level=None if named else Severity.WARNING,
             subject=table.require_id(), count=total,
             rows=() if number and large else table.overlap(groups, places.rows),
             hint=f"keep one of the runs {', '.join(runs[:5])}"
@@ -118,14 +118,15 @@ def _between_runs(table: TableProfile, places: _Places) -> Iterator[Finding]:
         total = sum(count for _, count in rest)
         yield table.found(
             f"{counted(total, 'evaluation')} repeated in {counted(len(rest), 'more configuration')}",
-            level=None if all(table.is_configured(configs[text][0]) for text, _ in rest) else Level.WARNING,
+            level=None if all(table.is_configured(configs[text][0]) for text, _ in rest)
+            else Severity.WARNING,
             subject=table.require_id(), count=total,
             rows=[{"configuration": table.label(configs[t][0]), "inputs": n} for t, n in rest[:MOST]],
             listed=len(rest), hint="keep one run of each",
         )  # fmt: skip
 
 
-def _runs(groups: Sequence[Group]) -> list[str]:
+def _runs(groups: Sequence[RunGroup]) -> list[str]:
     return list(dict.fromkeys(group.run for group in groups))
 
 
@@ -158,7 +159,7 @@ def _is_trained(part: str) -> bool:
     return part.lower() in _TRAINED
 
 
-@rule("leak", Level.ERROR, Scope.DATA)
+@rule("leak", Severity.ERROR, Scope.DATA)
 def leak_between_files(context: Context) -> Iterator[Finding]:
     """Given two files (CSV, TSV, JSON lines, parquet, SQLite or DuckDB), it finds the inputs in both."""
     train, test = context.request.train, context.request.test
@@ -174,7 +175,7 @@ def leak_between_files(context: Context) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-@rule("unbalanced", Level.WARNING, Scope.TABLE)
+@rule("unbalanced", Severity.WARNING, Scope.TABLE)
 def unbalanced(table: TableProfile, context: Context) -> Iterator[Finding]:
     """Configurations were evaluated on different numbers, or different sets, of inputs.
 
@@ -210,7 +211,9 @@ def unbalanced(table: TableProfile, context: Context) -> Iterator[Finding]:
     )  # fmt: skip
 
 
-def _inputs_by_config(table: TableProfile, configs: dict[str, list[Group]]) -> list[dict[str, Any]]:
+def _inputs_by_config(
+    table: TableProfile, configs: dict[str, list[RunGroup]]
+) -> list[dict[str, Any]]:
     inputs = table.inputs_by_config()
     return [
         {

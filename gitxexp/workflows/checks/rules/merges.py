@@ -9,10 +9,10 @@ from gitxexp.common.text import counted
 from gitxexp.tables.row_changes import RowChange
 from gitxexp.workflows.checks.context import Context
 from gitxexp.workflows.checks.profile import MOST
-from gitxexp.workflows.checks.rule import Finding, Level, Scope, found, rule
+from gitxexp.workflows.checks.rule import Finding, Scope, Severity, found, rule
 
 
-@rule("merge-dropped-rows", Level.ERROR, Scope.MERGE)
+@rule("merge-dropped-rows", Severity.ERROR, Scope.MERGE)
 def merge_dropped_rows(context: Context) -> Iterator[Finding]:
     """A merge between BASE and HEAD, made without the merge driver, dropped rows of a database or took an
     old value. Rows of tables that refer to others (child rows) count, too.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gitxexp.repository import numbers, version
-from gitxexp.repository.version import Level as VersionLevel
+from gitxexp.repository.version import Level
 from gitxexp.storage.dvc.places import is_dvc_repo, remote_name
 from gitxexp.workflows.checks.context import Context
-from gitxexp.workflows.checks.rule import Finding, Level, Scope, found, rule
+from gitxexp.workflows.checks.rule import Finding, Scope, Severity, found, rule
 from gitxexp.workflows.experiments.collect import written_params
 
 #: Names in a parameter file under which people keep the version of the experiment.
@@ -16,7 +16,7 @@ _VERSIONS = ("experiment.version", "experiment_version", "version")
 _MAIN = ("main", "master", "trunk")
 
 
-@rule("version-taken", Level.ERROR, Scope.BEFORE)
+@rule("version-taken", Severity.ERROR, Scope.BEFORE)
 def version_taken(context: Context) -> Iterator[Finding]:
     """The version that the run will use is taken: a tag or the registry already has it.
 
@@ -36,7 +36,7 @@ def version_taken(context: Context) -> Iterator[Finding]:
     parsed = version.parse(wanted) if wanted else None
     parsed = context.project.own(parsed) if parsed else None
     taken = numbers.taken(context.project, context.project.tags())
-    free = taken.following(VersionLevel.PATCH)
+    free = taken.following(Level.PATCH)
     if parsed is not None and parsed in taken:
         yield found(
             f"{parsed} is taken ({where} it)",
@@ -54,7 +54,7 @@ def version_taken(context: Context) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-@rule("on-main", Level.NOTE, Scope.BEFORE)
+@rule("on-main", Severity.NOTE, Scope.BEFORE)
 def on_main(context: Context) -> Iterator[Finding]:
     """The experiment would run on the main branch.
 
@@ -75,7 +75,7 @@ def on_main(context: Context) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-@rule("remote-missing", Level.WARNING, Scope.BEFORE)
+@rule("remote-missing", Severity.WARNING, Scope.BEFORE)
 def remote_missing(context: Context) -> Iterator[Finding]:
     """There is no git remote, or no DVC remote, to push to.
 

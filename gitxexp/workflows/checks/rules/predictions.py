@@ -10,11 +10,11 @@ from gitxexp.trackers import column_names
 from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.join import SHARED
 from gitxexp.workflows.checks.context import Context
-from gitxexp.workflows.checks.profile import MOST, Group, TableProfile
-from gitxexp.workflows.checks.rule import Finding, Level, Scope, rule
+from gitxexp.workflows.checks.profile import MOST, RunGroup, TableProfile
+from gitxexp.workflows.checks.rule import Finding, Scope, Severity, rule
 
 
-@rule("two-tables", Level.ERROR, Scope.FILE)
+@rule("two-tables", Severity.ERROR, Scope.FILE)
 def two_tables(tables: Sequence[TableProfile], context: Context) -> Iterator[Finding]:
     """A metric does not match the predictions: the rule computes accuracy, error_rate, mae, mse and rmse
     again from prediction and truth, and compares them.
@@ -59,7 +59,7 @@ def _compared(source: TableProfile, target: TableProfile, context: Context) -> I
             )  # fmt: skip
 
 
-def _partner(source: TableProfile, target: TableProfile, group: Group) -> Group | None:
+def _partner(source: TableProfile, target: TableProfile, group: RunGroup) -> RunGroup | None:
     """The group of predictions that a group of metrics is of, where that is certain."""
     same = [one for one in source.groups if one.run == group.run and one.run]
     if len(same) == 1:
@@ -78,7 +78,7 @@ def _partner(source: TableProfile, target: TableProfile, group: Group) -> Group 
     return None
 
 
-def _recomputed(kind: str, group: Group) -> list[float]:
+def _recomputed(kind: str, group: RunGroup) -> list[float]:
     """The values that a metric may have by the predictions."""
     both, equal = group.matches
     if not both:

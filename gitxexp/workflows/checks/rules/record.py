@@ -10,7 +10,7 @@ from gitxexp.repository.numbers import untagged
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc.changes import file_hashes
 from gitxexp.workflows.checks.context import Context
-from gitxexp.workflows.checks.rule import Finding, Fix, Level, Scope, found, rule
+from gitxexp.workflows.checks.rule import Finding, Fix, Scope, Severity, found, rule
 from gitxexp.workflows.experiments.rebuild import rebuild
 from gitxexp.workflows.explore.verify import Verdict, verify
 from gitxexp.workflows.merge.driver.install import lacks_drivers, register
@@ -18,7 +18,7 @@ from gitxexp.workflows.merge.driver.install import lacks_drivers, register
 _NAMED = 5
 
 
-@rule("record", Level.ERROR, Scope.REPOSITORY)
+@rule("record", Severity.ERROR, Scope.REPOSITORY)
 def record(context: Context) -> Iterator[Finding]:
     """The newest experiment is not what its tag says: its files, hashes, parameters or registry row differ.
 
@@ -42,7 +42,7 @@ def record(context: Context) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-@rule("unpushed", Level.NOTE, Scope.REPOSITORY)
+@rule("unpushed", Severity.NOTE, Scope.REPOSITORY)
 def unpushed(context: Context) -> Iterator[Finding]:
     """Experiments are on no remote branch, as far as this clone knows.
 
@@ -63,7 +63,7 @@ def unpushed(context: Context) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-@rule("corrupt-cache", Level.ERROR, Scope.REPOSITORY)
+@rule("corrupt-cache", Severity.ERROR, Scope.REPOSITORY)
 def corrupt_cache(context: Context) -> Iterator[Finding]:
     """The content of an object in DVC's cache does not match its hash.
 
@@ -91,7 +91,7 @@ def corrupt_cache(context: Context) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-@rule("stale-registry", Level.WARNING, Scope.REPOSITORY)
+@rule("stale-registry", Severity.WARNING, Scope.REPOSITORY)
 def stale_registry(context: Context) -> Iterator[Finding]:
     """The registry and the tags do not have the same experiments.
 
@@ -115,7 +115,7 @@ def stale_registry(context: Context) -> Iterator[Finding]:
     try:
         known = set(project.registry.versions())
     except XexpError as error:
-        yield found(error.message, level=Level.ERROR, hint=error.hint or "")
+        yield found(error.message, level=Severity.ERROR, hint=error.hint or "")
         return
     lost = sorted(tagged - known - _on_other_branches(project)) if known else []
     if lost:
@@ -136,7 +136,7 @@ def _rebuild(project: Project) -> None:
     rebuild(project)
 
 
-@rule("drivers-missing", Level.WARNING, Scope.REPOSITORY)
+@rule("drivers-missing", Severity.WARNING, Scope.REPOSITORY)
 def drivers_missing(context: Context) -> Iterator[Finding]:
     """The tracked attributes name the merge drivers, but this clone has not registered them.
 

@@ -9,16 +9,16 @@ from gitxexp.common.errors import XexpError
 from gitxexp.common.text import counted, some
 from gitxexp.storage.dvc import proofs
 from gitxexp.storage.dvc.places import is_dvc_repo, local_remote_dir, remote_urls
-from gitxexp.storage.dvc.proofs import Place, Proof
+from gitxexp.storage.dvc.proofs import Proof, RemotePlace
 from gitxexp.storage.dvc.remote import present
 from gitxexp.storage.objects import object_path
 from gitxexp.workflows.checks.context import Context
-from gitxexp.workflows.checks.rule import Finding, Level, Scope, found, rule
+from gitxexp.workflows.checks.rule import Finding, Scope, Severity, found, rule
 
 _NAMED = 5
 
 
-@rule("vanished", Level.ERROR, Scope.REPOSITORY)
+@rule("vanished", Severity.ERROR, Scope.REPOSITORY)
 def vanished(context: Context) -> Iterator[Finding]:
     """Artifacts of experiments that were once found on a remote are no longer there.
 
@@ -55,14 +55,14 @@ def vanished(context: Context) -> Iterator[Finding]:
             yield _found(place, lost)
 
 
-def _places(top: Path, roots: Iterable[str]) -> Iterator[Place]:
+def _places(top: Path, roots: Iterable[str]) -> Iterator[RemotePlace]:
     for root in roots:
         if is_dvc_repo(top / root):
             for name, url in remote_urls(top / root).items():
-                yield from (Place(root, name, url, legacy) for legacy in (False, True))
+                yield from (RemotePlace(root, name, url, legacy) for legacy in (False, True))
 
 
-def _found(place: Place, lost: list[Proof]) -> Finding:
+def _found(place: RemotePlace, lost: list[Proof]) -> Finding:
     names = list(dict.fromkeys(proof.path for proof in lost))
     return found(
         f"{counted(len(lost), 'object')} of experiments vanished from remote {place.remote!r}:"

@@ -15,8 +15,8 @@ from gitxexp.workflows.checks.bounds import Range
 from gitxexp.workflows.checks.context import Context
 from gitxexp.workflows.checks.intervals import Interval
 from gitxexp.workflows.checks.layout import COUNTS, RIGHT
-from gitxexp.workflows.checks.profile import MOST, Group, TableProfile
-from gitxexp.workflows.checks.rule import Finding, Level, Scope, rule
+from gitxexp.workflows.checks.profile import MOST, RunGroup, TableProfile
+from gitxexp.workflows.checks.rule import Finding, Scope, Severity, rule
 from gitxexp.workflows.checks.sample import Sample, Summary
 from gitxexp.workflows.experiments import describe
 
@@ -54,7 +54,7 @@ class Measured:
         return self.sample.interval
 
 
-@rule("few-samples", Level.WARNING, Scope.TABLE)
+@rule("few-samples", Severity.WARNING, Scope.TABLE)
 def few_samples(table: TableProfile, context: Context) -> Iterator[Finding]:
     """The rows do not show that the best configuration is better than the next one, or one has fewer than 100
     rows.
@@ -115,7 +115,7 @@ def _noise(
             f"{best.label} is better than {next_.label} by {abs(difference.value):.4g} of {metric} on"
             f" {counted(difference.n, 'row')}: that is noise (95% interval of the difference"
             f" {difference.low:.4g} to {difference.high:.4g})",
-            level=Level.WARNING if difference.n < 10 * context.bounds.samples else Level.NOTE,
+            level=Severity.WARNING if difference.n < 10 * context.bounds.samples else Severity.NOTE,
             subject=metric, rows=[_row(best), _row(next_)], count=2,
             hint="treat them as equal, or evaluate more inputs",
         )  # fmt: skip
@@ -207,7 +207,7 @@ def _samples(table: TableProfile, metric: str, context: Context) -> list[Measure
     return [one for one in found if one is not None]
 
 
-def _mean(groups: Sequence[Group], metric: str) -> float | None:
+def _mean(groups: Sequence[RunGroup], metric: str) -> float | None:
     n = _rows(groups, metric)
     if not n:
         return None
@@ -216,13 +216,13 @@ def _mean(groups: Sequence[Group], metric: str) -> float | None:
     return sum(group.cells[metric].total or 0.0 for group in groups) / n
 
 
-def _rows(groups: Sequence[Group], metric: str) -> int:
+def _rows(groups: Sequence[RunGroup], metric: str) -> int:
     if metric == _ACCURACY:
         return sum(group.matches[0] for group in groups)
     return sum(group.cells[metric].filled for group in groups)
 
 
-def _sample(table: TableProfile, groups: Sequence[Group], metric: str) -> Measured | None:
+def _sample(table: TableProfile, groups: Sequence[RunGroup], metric: str) -> Measured | None:
     label = table.label(groups[0])
     if metric == _ACCURACY:
         n = sum(group.matches[0] for group in groups)
@@ -234,11 +234,11 @@ def _sample(table: TableProfile, groups: Sequence[Group], metric: str) -> Measur
         return None
     ends = frozenset(value for each in cells for value in (each.least, each.most))
     known = Summary(n, sum(each.total or 0.0 for each in cells), ends)
-    rows = sample.Rows(table.database, table.from_table, *_rows_of(table, groups))
+    rows = sample.RowSample(table.database, table.from_table, *_rows_of(table, groups))
     return Measured(label, sample.of_column(rows, metric, known), table.stratum(groups[0]))
 
 
-def _rows_of(table: TableProfile, groups: Sequence[Group]) -> tuple[str, list[Any]]:
+def _rows_of(table: TableProfile, groups: Sequence[RunGroup]) -> tuple[str, list[Any]]:
     where, params = table.where(groups, always=True)
     for name, value in groups[0].varying.items():
         where += f" AND {quote(name)} = ?"
@@ -263,7 +263,7 @@ _TIMED = (
 )
 
 
-@rule("duplicate-run", Level.NOTE, Scope.TABLE)
+@rule("duplicate-run", Severity.NOTE, Scope.TABLE)
 def duplicate_run(table: TableProfile, context: Context) -> Iterator[Finding]:
     """A configuration was computed again with the same code and data. Other metrics are a warning, because
     the result is not deterministic; the same metrics mean that the second run was wasted.
@@ -285,15 +285,15 @@ def duplicate_run(table: TableProfile, context: Context) -> Iterator[Finding]:
             yield from _compared(table, same, context)
 
 
-def _same_code(table: TableProfile, groups: Sequence[Group]) -> list[list[Group]]:
+def _same_code(table: TableProfile, groups: Sequence[RunGroup]) -> list[list[RunGroup]]:
     columns = [table.table.first_of(names) for names in (_CODE, _DATA)]
-    found: dict[str, list[Group]] = {}
+    found: dict[str, list[RunGroup]] = {}
     for group in groups:
         found.setdefault(repr([group.value(column) for column in columns]), []).append(group)
     return list(found.values())
 
 
-def _compared(table: TableProfile, same: Sequence[Group], context: Context) -> Iterator[Finding]:
+def _compared(table: TableProfile, same: Sequence[RunGroup], context: Context) -> Iterator[Finding]:
     runs = list(dict.fromkeys(group.run for group in same))
     named = f"{len(runs)} runs of one configuration ({table.label(same[0])})"
     compared = _means(table, same)
@@ -302,7 +302,7 @@ def _compared(table: TableProfile, same: Sequence[Group], context: Context) -> I
             yield table.found(
                 f"{named} have {metric} from {min(means.values()):.6g} to {max(means.values()):.6g}:"
                 " not deterministic",
-                level=Level.WARNING, subject=runs[-1], count=len(runs),
+                level=Severity.WARNING, subject=runs[-1], count=len(runs),
                 rows=[{"run": run, metric: value} for run, value in list(means.items())[:MOST]],
                 hint="set the seed, and log it",
             )  # fmt: skip
@@ -314,7 +314,7 @@ def _compared(table: TableProfile, same: Sequence[Group], context: Context) -> I
         )  # fmt: skip
 
 
-def _means(table: TableProfile, same: Sequence[Group]) -> dict[str, dict[str, float]]:
+def _means(table: TableProfile, same: Sequence[RunGroup]) -> dict[str, dict[str, float]]:
     """The metrics that several of the runs have, without times, each by run."""
     found: dict[str, dict[str, float]] = {}
     for metric in table.of_role(Role.METRIC):

@@ -18,7 +18,7 @@ from gitxexp.trackers import column_names
 from gitxexp.trackers.run import Run
 from gitxexp.workflows.checks.context import Context
 from gitxexp.workflows.checks.rename import rename, tables_with
-from gitxexp.workflows.checks.rule import Finding, Fix, Level, Scope, found, rule
+from gitxexp.workflows.checks.rule import Finding, Fix, Scope, Severity, found, rule
 
 if TYPE_CHECKING:
     from gitxexp.workflows.checks.profile import TableProfile
@@ -30,7 +30,7 @@ _ALIKE = 0.75
 _SAME = 1e-9
 
 
-@rule("schema-drift", Level.WARNING, Scope.BEFORE)
+@rule("schema-drift", Severity.WARNING, Scope.BEFORE)
 def schema_drift(context: Context) -> Iterator[Finding]:
     """The parameters that the run will log differ from those of the last run: one has another name, is
     missing or is new, or a column of numbers will get text.
@@ -86,13 +86,13 @@ def _drift(params: Mapping[str, Any], run: Run, context: Context) -> Iterator[Fi
     if lost:
         yield found(
             f"the last run had {some(sorted(lost), _NAMED)}, which the parameters lack",
-            level=Level.NOTE, path=shown, table=run.table, count=len(lost),
+            level=Severity.NOTE, path=shown, table=run.table, count=len(lost),
             rows=({"parameter": name} for name in lost),
         )  # fmt: skip
     if new and len(new) < len(params):
         yield found(
             f"new: {some(sorted(new), _NAMED)}",
-            level=Level.NOTE, path=shown, table=run.table, count=len(new),
+            level=Severity.NOTE, path=shown, table=run.table, count=len(new),
             rows=({"parameter": name} for name in new),
         )  # fmt: skip
 
@@ -150,7 +150,7 @@ def _tables(path: Path, column: str) -> list[str]:
         return []
 
 
-@rule("schema-drift", Level.WARNING, Scope.TABLE)
+@rule("schema-drift", Severity.WARNING, Scope.TABLE)
 def schema_drift_of_runs(table: TableProfile, context: Context) -> Iterator[Finding]:
     """After a run, it finds two columns for one parameter (`lr`, `learning_rate`), each filled in other
     runs."""
@@ -177,7 +177,7 @@ def _name(column: str) -> str:
     return column_names.canonical(column_names.bare(column))
 
 
-@rule("cache-key", Level.WARNING, Scope.BEFORE)
+@rule("cache-key", Severity.WARNING, Scope.BEFORE)
 def cache_key(context: Context) -> Iterator[Finding]:
     """A parameter is a number whose relative difference from that of another run is below 1e-9, or a value
     that cannot be hashed.
@@ -214,13 +214,13 @@ def cache_key(context: Context) -> Iterator[Finding]:
             )  # fmt: skip
     if lists:
         yield found(
-            f"cannot be hashed: {some(lists, _NAMED)}", level=Level.NOTE, subject=lists[0],
+            f"cannot be hashed: {some(lists, _NAMED)}", level=Severity.NOTE, subject=lists[0],
             count=len(lists), rows=({"parameter": name} for name in lists),
             hint="a tuple can, or one parameter for each element",
         )  # fmt: skip
 
 
-@rule("cache-key", Level.WARNING, Scope.TABLE)
+@rule("cache-key", Severity.WARNING, Scope.TABLE)
 def cache_key_of_runs(table: TableProfile, context: Context) -> Iterator[Finding]:
     """After a run, it compares the parameters of all runs in the table with each other."""
     for name in table.table.columns:

@@ -11,7 +11,7 @@ from gitxexp.repository.config import FOLDER
 from gitxexp.repository.repository import Project, Running
 from gitxexp.storage.dvc.pointers import is_data_pointer
 from gitxexp.workflows.checks.context import Context
-from gitxexp.workflows.checks.rule import Finding, Fix, Level, Scope, found, rule
+from gitxexp.workflows.checks.rule import Finding, Fix, Scope, Severity, found, rule
 from gitxexp.workflows.experiments import describe, outputs
 from gitxexp.workflows.experiments.code_hash import is_code
 
@@ -21,7 +21,7 @@ _CODE = (".py", ".ipynb", ".r", ".jl", ".sh", ".sql", ".c", ".cc", ".cpp", ".cu"
 _NAMED = 5
 
 
-@rule("data-uncommitted", Level.ERROR, Scope.BEFORE)
+@rule("data-uncommitted", Severity.ERROR, Scope.BEFORE)
 def data_uncommitted(context: Context) -> Iterator[Finding]:
     """Data that the run reads is not what the last commit says: a pointer (`.dvc` file, `dvc.lock`) is
     modified, staged or not in git, or an output was changed but not added to DVC.
@@ -40,7 +40,7 @@ def data_uncommitted(context: Context) -> Iterator[Finding]:
             hint=f"git commit {context.project.typed(*pointers[:_NAMED])}",
         )  # fmt: skip
     roles = {path: describe.role(path, context.config) for path in context.standing.changed}
-    data = [path for path, role in roles.items() if role is describe.Role.DATA]
+    data = [path for path, role in roles.items() if role is describe.OutputRole.DATA]
     made = [path for path in roles if path not in data]
     if data:
         yield found(
@@ -51,7 +51,7 @@ def data_uncommitted(context: Context) -> Iterator[Finding]:
     if made:
         yield found(
             f"the last run left changes that are not tagged: {some(made, _NAMED)}",
-            level=Level.NOTE, count=len(made), rows=({"path": path} for path in made),
+            level=Severity.NOTE, count=len(made), rows=({"path": path} for path in made),
             hint="git xexp tag",
         )  # fmt: skip
     if stale := context.standing.stale:
@@ -61,7 +61,7 @@ def data_uncommitted(context: Context) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-@rule("code-uncommitted", Level.WARNING, Scope.BEFORE)
+@rule("code-uncommitted", Severity.WARNING, Scope.BEFORE)
 def code_uncommitted(context: Context) -> Iterator[Finding]:
     """Code is modified but not committed, or git does not track it.
 
@@ -93,7 +93,7 @@ def _is_new_code(path: str, context: Context) -> bool:
     return PurePosixPath(path).suffix.lower() in _CODE and _is_code(path, context)
 
 
-@rule("not-tracked", Level.WARNING, Scope.BEFORE)
+@rule("not-tracked", Severity.WARNING, Scope.BEFORE)
 def not_tracked(context: Context) -> Iterator[Finding]:
     """Neither git nor DVC tracks a file of data, a model or a results database.
 

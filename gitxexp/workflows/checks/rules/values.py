@@ -16,8 +16,8 @@ from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.times import moment
 from gitxexp.workflows.checks.bounds import Range
 from gitxexp.workflows.checks.context import Context
-from gitxexp.workflows.checks.profile import MOST, Cells, Group, TableProfile
-from gitxexp.workflows.checks.rule import Finding, Level, Scope, rule
+from gitxexp.workflows.checks.profile import MOST, ColumnSummary, RunGroup, TableProfile
+from gitxexp.workflows.checks.rule import Finding, Scope, Severity, rule
 
 #: Values of a metric from which on it is remarkable that they are all one.
 _FEW = 5
@@ -33,7 +33,7 @@ _ZONE = re.compile(r"\d(?:Z|[+-]\d\d:?\d\d)$")
 _ZONES = 15 * 3600.0
 
 
-@rule("missing-params", Level.WARNING, Scope.TABLE)
+@rule("missing-params", Severity.WARNING, Scope.TABLE)
 def missing_params(table: TableProfile, context: Context) -> Iterator[Finding]:
     """A parameter is NULL in some rows.
 
@@ -58,7 +58,7 @@ def missing_params(table: TableProfile, context: Context) -> Iterator[Finding]:
             yield table.found(
                 f"{name} is NULL in {counted(null, 'row')} of {total} ({null / total:.1%}), in"
                 f" {counted(len(rows), 'run')}",
-                level=Level.NOTE if cached else None,
+                level=Severity.NOTE if cached else None,
                 subject=name, count=null, rows=rows[:MOST], listed=len(rows),
                 hint="xetrack leaves them out in rows from its cache: those of the run in column"
                 f" {table.cache_column} are meant" if cached else "log all parameters with every row",
@@ -75,7 +75,7 @@ def _are_cached(table: TableProfile, name: str) -> bool:
     return not any(table.by_group("count(*)", f"{quote(name)} IS NULL AND {own}").values())
 
 
-@rule("constant-metric", Level.WARNING, Scope.TABLE)
+@rule("constant-metric", Severity.WARNING, Scope.TABLE)
 def constant_metric(table: TableProfile, context: Context) -> Iterator[Finding]:
     """A metric has one value in all rows of all runs.
 
@@ -97,7 +97,7 @@ def constant_metric(table: TableProfile, context: Context) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-@rule("metric-out-of-range", Level.ERROR, Scope.TABLE)
+@rule("metric-out-of-range", Severity.ERROR, Scope.TABLE)
 def metric_out_of_range(table: TableProfile, context: Context) -> Iterator[Finding]:
     """A metric has an impossible value: an accuracy of 1.3, a negative squared error, NaN, infinity.
 
@@ -116,7 +116,7 @@ def metric_out_of_range(table: TableProfile, context: Context) -> Iterator[Findi
             yield from _outside(table, name, groups, span, given=name in context.bounds.ranges)
 
 
-def _not_finite(table: TableProfile, name: str, groups: Sequence[Group]) -> Iterator[Finding]:
+def _not_finite(table: TableProfile, name: str, groups: Sequence[RunGroup]) -> Iterator[Finding]:
     odd = [g for g in groups if any(map(_is_odd, (g.cells[name].least, g.cells[name].most)))]
     if odd:
         ends = [v for g in odd for v in (g.cells[name].least, g.cells[name].most)]
@@ -136,7 +136,7 @@ def _is_odd(value: Any) -> bool:
 
 
 def _outside(
-    table: TableProfile, name: str, groups: Sequence[Group], span: Range, *, given: bool
+    table: TableProfile, name: str, groups: Sequence[RunGroup], span: Range, *, given: bool
 ) -> Iterator[Finding]:
     low, high = span
     most = max((v for g in groups if (v := _number(g.cells[name].most)) is not None), default=0.0)
@@ -146,7 +146,7 @@ def _outside(
         if mixed and len(mixed) < len(groups) and not table.id_column:
             yield table.found(
                 f"{name} is in percent in some runs and a fraction in {counted(len(mixed), 'run')}",
-                level=Level.WARNING, subject=name,
+                level=Severity.WARNING, subject=name,
                 count=len(mixed), rows=[_extremes(group, name) for group in mixed[:MOST]],
                 hint="log one of them everywhere",
             )  # fmt: skip
@@ -170,18 +170,18 @@ def _number(value: Any) -> float | None:
     return float(value) if is_finite(value) else None
 
 
-def _lies(cells: Cells, span: Range) -> bool:
+def _lies(cells: ColumnSummary, span: Range) -> bool:
     slack = 1e-9
     numbers = [n for n in map(_number, (cells.least, cells.most)) if n is not None]
     return all(span.low - slack <= number <= span.high + slack for number in numbers)
 
 
-def _extremes(group: Group, name: str) -> dict[str, Any]:
+def _extremes(group: RunGroup, name: str) -> dict[str, Any]:
     cells = group.cells[name]
     return {"run": group.run, "least": cells.least, "most": cells.most, "rows": cells.filled}
 
 
-@rule("mixed-types", Level.WARNING, Scope.TABLE)
+@rule("mixed-types", Severity.WARNING, Scope.TABLE)
 def mixed_types(table: TableProfile, context: Context) -> Iterator[Finding]:
     """A column of numbers holds text in some rows.
 
@@ -246,7 +246,7 @@ def _texts(table: TableProfile, name: str) -> int:
     return int(texts_) if numbers_ > texts_ else 0
 
 
-def _looks_numeric(cells: Sequence[Cells]) -> bool:
+def _looks_numeric(cells: Sequence[ColumnSummary]) -> bool:
     def reads(value: Any) -> bool:
         try:
             return bool(float(value) or True)
@@ -256,7 +256,7 @@ def _looks_numeric(cells: Sequence[Cells]) -> bool:
     return any(reads(each.least) for each in cells)
 
 
-@rule("clock", Level.WARNING, Scope.TABLE)
+@rule("clock", Severity.WARNING, Scope.TABLE)
 def clock(table: TableProfile, context: Context) -> Iterator[Finding]:
     """Timestamps are in the future, or go backwards within a run.
 

@@ -21,7 +21,7 @@ from gitxexp.tables import engine
 from gitxexp.tables.plan import Conflict, MergeOptions, MergeReport, OnConflict, TableReport
 from gitxexp.workflows.merge.driver.objects import (
     Data,
-    Placed,
+    PlacedOutput,
     Prepare,
     cached,
     fetched,
@@ -157,25 +157,25 @@ class _Work:
         return (found or fetched(self.place, out)).stat().st_size
 
 
-def lay(place: GitPlace, out: Output, before: Entries) -> Placed:
+def lay(place: GitPlace, out: Output, before: Entries) -> PlacedOutput:
     """Update the work tree's directory from ``before`` to ``out``, if nothing can be lost.
 
     Files in neither are left alone. Changes all files or none.
     """
     top = place.top / out.path
     if not top.is_dir():
-        return Placed.ABSENT
+        return PlacedOutput.ABSENT
     try:
         todo = _steps(place, out, before)
     except Refused:
-        return Placed.KEPT
+        return PlacedOutput.KEPT
     except XexpError:  # an object is no longer available
-        return Placed.ABSENT
+        return PlacedOutput.ABSENT
     if todo is None:
-        return Placed.KEPT
+        return PlacedOutput.KEPT
     for path, source in todo.items():
         _put_or_remove(source, place.top, out.path, path)
-    return Placed.DONE
+    return PlacedOutput.DONE
 
 
 def _steps(place: GitPlace, out: Output, before: Entries) -> dict[str, Path | None] | None:

@@ -22,7 +22,7 @@ from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import DATABASES, atomic_write, umask
 from gitxexp.repository import config
-from gitxexp.repository.operation import Changed, Repository, Step, Undoing
+from gitxexp.repository.operation import Changed, Step, UndoContext, Undoing
 from gitxexp.repository.repository import Project, Running
 from gitxexp.storage import paths
 from gitxexp.storage.dvc import pointers
@@ -78,7 +78,7 @@ def add_hook(project: Project, running: Running) -> None:
 
 
 @dataclass(frozen=True)
-class Status:
+class DriverStatus:
     """What is registered: in this clone's configuration, and in the tracked attributes."""
 
     driver: str  #: the command, "" if not registered
@@ -160,14 +160,14 @@ def block(project: Project) -> str:
     return "\n".join((_BEGIN, *lines, _END)) + "\n"
 
 
-def status(project: Project) -> Status:
+def status(project: Project) -> DriverStatus:
     """What is registered in this work tree and its clone."""
     found = project.git.config(r"^(merge|diff)\.xexp\.")
     driver = found.get("merge.xexp.driver", [""])[-1]
     text = _read(project.top / ATTRIBUTES)
     lacking = [p for p in patterns(project) if not _has(text, p)]
     first = shlex.split(driver)[0] if driver else ""
-    return Status(
+    return DriverStatus(
         driver=driver,
         textconv=found.get("diff.xexp.textconv", [""])[-1],
         attributes="merge=xexp" in text,
@@ -282,13 +282,13 @@ class SectionsMade(Step):
 
     names: list[str]
 
-    def check(self, at: Repository) -> Changed | None:
+    def check(self, at: UndoContext) -> Changed | None:
         return None
 
-    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+    def inverse(self, at: UndoContext, keep: Path) -> Sequence[Step]:
         return (SettingsRemoved(at.git.config(r"^(merge|diff)\.xexp\.")),)
 
-    def undo(self, at: Repository, undoing: Undoing) -> None:
+    def undo(self, at: UndoContext, undoing: Undoing) -> None:
         for name in self.names:
             at.git.configure("--remove-section", name, ok=_REMOVED)
 
@@ -301,13 +301,13 @@ class SettingsRemoved(Step):
 
     values: dict[str, list[str]]
 
-    def check(self, at: Repository) -> Changed | None:
+    def check(self, at: UndoContext) -> Changed | None:
         return None
 
-    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+    def inverse(self, at: UndoContext, keep: Path) -> Sequence[Step]:
         return (SectionsMade(sorted({key.rpartition(".")[0] for key in self.values})),)
 
-    def undo(self, at: Repository, undoing: Undoing) -> None:
+    def undo(self, at: UndoContext, undoing: Undoing) -> None:
         for key, values in self.values.items():
             at.git.configure("--unset-all", key, ok=_REMOVED)
             for value in values:

@@ -19,12 +19,12 @@ from gitxexp.common.errors import XexpError
 from gitxexp.common.streams import tell
 from gitxexp.storage import paths
 from gitxexp.storage.dvc import plain_yaml
-from gitxexp.storage.dvc.pointer_file import Output, Parser
+from gitxexp.storage.dvc.pointer_file import Output, PointerParser
 from gitxexp.tables import engine
 from gitxexp.tables.plan import MergeOptions, MergeReport, OnConflict
 from gitxexp.workflows.merge.driver import pointers
 from gitxexp.workflows.merge.driver import reports as driver_reports
-from gitxexp.workflows.merge.driver.objects import Placed, Prepare, Settled
+from gitxexp.workflows.merge.driver.objects import PlacedOutput, Prepare, Settled
 from gitxexp.workflows.merge.driver.place import GitPlace
 from gitxexp.workflows.merge.driver.result import account, conflict_line, write
 
@@ -32,7 +32,7 @@ from gitxexp.workflows.merge.driver.result import account, conflict_line, write
 Key = tuple[str, str, str]
 
 
-class Entry(NamedTuple):
+class LockEntry(NamedTuple):
     """The position of an entry's hash and size in the text."""
 
     oid: str
@@ -40,7 +40,7 @@ class Entry(NamedTuple):
     spans: tuple[tuple[int, int], tuple[int, int]]
 
 
-class Merged(NamedTuple):
+class MergedLock(NamedTuple):
     """``texts``: with a single hash where rows were merged; ``reports``: each merged output's."""
 
     texts: pointers.Texts
@@ -73,12 +73,12 @@ def merge_lock(place: GitPlace, folder: Path, sides: Sequence[Path], marker: int
         sure = not pointers.may_be_refused(place)
         now = current(place, name, text, out)
         pointers.give_account(
-            out.path, report, pointers.bring(place, now) if sure else Placed.LATER
+            out.path, report, pointers.bring(place, now) if sure else PlacedOutput.LATER
         )
     return 0
 
 
-def _tell_rest(merged: Merged) -> None:
+def _tell_rest(merged: MergedLock) -> None:
     for out, report in merged.reports:
         if report.written:
             then = f"once dvc.lock is settled: dvc checkout {out.path}"
@@ -135,7 +135,7 @@ def merged_lock(
     options: MergeOptions | None = None,
     settled: Mapping[str, Settled] | None = None,
     prepare: Prepare | None = None,
-) -> Merged:
+) -> MergedLock:
     """Return the three texts with the merged objects, which are then in the cache.
 
     ``settled`` are single conflicts by the output's path, and ``prepare`` as for a pointer. Raises
@@ -159,7 +159,7 @@ def merged_lock(
         if data is not None:
             _agree(locks, key, data.oid, data.size)
     base, ours_text, theirs_text = (lock.changed() for lock in locks)
-    return Merged((base, ours_text, theirs_text), tuple(reports))
+    return MergedLock((base, ours_text, theirs_text), tuple(reports))
 
 
 def _by_rows(sides: Sequence[Output | None]) -> bool:
@@ -216,7 +216,7 @@ class _Lock:
         return text.encode("utf-8", "surrogateescape")
 
 
-def _entries(name: str, text: str) -> Iterator[tuple[Key, Entry]]:
+def _entries(name: str, text: str) -> Iterator[tuple[Key, LockEntry]]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
@@ -233,7 +233,10 @@ def _entries(name: str, text: str) -> Iterator[tuple[Key, Entry]]:
                 if {"path", "md5", "size"} <= fields.keys():
                     md5, size = fields["md5"], fields["size"]
                     spans = (_span(md5), _span(size))
-                    yield (stage, kind, fields["path"].value), Entry(md5.value, size.value, spans)
+                    yield (
+                        (stage, kind, fields["path"].value),
+                        LockEntry(md5.value, size.value, spans),
+                    )
 
 
 def _fields(node: Any) -> dict[str, Any]:
@@ -256,6 +259,6 @@ def _outputs(place: GitPlace, name: str, text: bytes) -> Iterator[tuple[Key, Out
 
     pipeline = posixpath.join(posixpath.dirname(name), "dvc.yaml")
     root = pointers.root_of(place, name)
-    parser = Parser(read, lambda folder: root, strict=True)
+    parser = PointerParser(read, lambda folder: root, strict=True)
     for out in parser.lock(name, text, read([pipeline])):
         yield (out.stage or "", "outs", posixpath.relpath(out.path, out.wdir or ".")), out

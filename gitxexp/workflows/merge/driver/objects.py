@@ -34,7 +34,7 @@ Settled = tuple[tuple[Conflict, OnConflict], ...]
 Prepare = Callable[[Path, Path, Settled], tuple[Path, Path]]
 
 
-class Placed(StrEnum):
+class PlacedOutput(StrEnum):
     """The outcome for the work tree's file after its pointer was merged."""
 
     DONE = "done"

@@ -15,14 +15,14 @@ from pathlib import Path
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.streams import tell
-from gitxexp.storage.dvc.pointer_file import Output, Parser
+from gitxexp.storage.dvc.pointer_file import Output, PointerParser
 from gitxexp.tables import engine
 from gitxexp.tables.plan import MergeOptions, MergeReport, OnConflict
 from gitxexp.workflows.merge.driver import reports
 from gitxexp.workflows.merge.driver.folders import entries, lay, merge_folder
 from gitxexp.workflows.merge.driver.objects import (
     Data,
-    Placed,
+    PlacedOutput,
     Prepare,
     cached,
     fetched,
@@ -67,7 +67,9 @@ def merge_pointer(
     reports.forget(place, name)
     if report is not None and oid is not None:
         sure = not may_be_refused(place)
-        give_account(name, report, materialise(place, name, text, ours) if sure else Placed.LATER)
+        give_account(
+            name, report, materialise(place, name, text, ours) if sure else PlacedOutput.LATER
+        )
     return 0
 
 
@@ -166,7 +168,7 @@ def _data(out: Output) -> Data:
 def _output(place: GitPlace, name: str, text: bytes) -> Output:
     """The one output that a pointer describes."""
     root = root_of(place, name)
-    parser = Parser(lambda paths: {}, lambda folder: root, strict=True)
+    parser = PointerParser(lambda paths: {}, lambda folder: root, strict=True)
     found = list(parser.single(name, text))
     if len(found) != 1 or not found[0].oid or found[0].files or not found[0].cached:
         raise XexpError(f"{name} does not point to one output", "merge it by hand")
@@ -228,7 +230,7 @@ def _leave_markers(sides: Sequence[Path], marker: int) -> int:
     return code
 
 
-def materialise(place: GitPlace, name: str, text: bytes, before: bytes) -> Placed:
+def materialise(place: GitPlace, name: str, text: bytes, before: bytes) -> PlacedOutput:
     """Update the work tree's data to the pointer's object, if nothing can be lost.
 
     ``before`` is the text of the pointer that the work tree's data belongs to.
@@ -240,27 +242,27 @@ def materialise(place: GitPlace, name: str, text: bytes, before: bytes) -> Place
     return bring(place, out)
 
 
-def bring(place: GitPlace, out: Output) -> Placed:
+def bring(place: GitPlace, out: Output) -> PlacedOutput:
     """:func:`materialise` for an output that is one file."""
     from gitxexp.storage import paths
     from gitxexp.storage.objects import hash_file
 
     if not file_here(place, out.path):
-        return Placed.ABSENT
+        return PlacedOutput.ABSENT
     with paths.held(place.top, out.path) as target:
         if waits(target):
-            return Placed.KEPT
+            return PlacedOutput.KEPT
         oid = hash_file(target)
         if oid == out.oid:
-            return Placed.DONE
+            return PlacedOutput.DONE
         merged = cached(place, out)
         if merged is None or objects(place).find(out, oid) is None:
-            return Placed.KEPT
+            return PlacedOutput.KEPT
         put(merged, target)
-    return Placed.DONE
+    return PlacedOutput.DONE
 
 
-def give_account(name: str, report: MergeReport, placed: Placed) -> None:
+def give_account(name: str, report: MergeReport, placed: PlacedOutput) -> None:
     """Report what was merged and what is left to do."""
     counts = account(report)
     if report.tables or not report.notes:
@@ -271,15 +273,15 @@ def give_account(name: str, report: MergeReport, placed: Placed) -> None:
         tell(line)
 
 
-def after(name: str, placed: Placed) -> list[str]:
+def after(name: str, placed: PlacedOutput) -> list[str]:
     """Return a description of what is left for the user to do."""
     data = name.removesuffix(".dvc")
-    if placed is Placed.LATER:
+    if placed is PlacedOutput.LATER:
         why = "because files are edited and git may refuse the merge"
         return [f"{data} was left as it is, {why}; once it is committed: dvc checkout {name}"]
-    if placed is Placed.ABSENT:
+    if placed is PlacedOutput.ABSENT:
         return [f"{data} is not in this work tree; to get it: dvc checkout {name}"]
-    if placed is Placed.KEPT:
+    if placed is PlacedOutput.KEPT:
         if not engine.mergeable(data):
             then = f"once the merge is committed: dvc checkout {name}"
             return [f"{data} holds files that are in no commit and was left as it is; {then}"]

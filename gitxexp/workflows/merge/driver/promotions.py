@@ -29,14 +29,16 @@ _COMMIT = re.compile(r"[0-9a-f]{40,64}")
 
 
 @dataclass(frozen=True)
-class Promoted:
+class ProductionSide:
     """The side in production, and the message for the user."""
 
     output: Output
     text: str
 
 
-def later_promotion(place: GitPlace, folder: Path, ours: Output, theirs: Output) -> Promoted | None:
+def later_promotion(
+    place: GitPlace, folder: Path, ours: Output, theirs: Output
+) -> ProductionSide | None:
     """Return the side whose model was promoted later; None unless both were promoted.
 
     Read from the registries of the merged commits, because the work tree's may not be merged yet.
@@ -52,7 +54,7 @@ def later_promotion(place: GitPlace, folder: Path, ours: Output, theirs: Output)
         return None
     later, earlier = (mine, other) if mine.at >= other.at else (other, mine)
     chosen = ours if later is mine else theirs
-    return Promoted(
+    return ProductionSide(
         chosen,
         f"{ours.path}: {_named(later)} was promoted later and is in production;"
         f" {_named(earlier)} stays in the history",

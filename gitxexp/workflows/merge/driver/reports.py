@@ -21,7 +21,7 @@ from gitxexp.workflows.merge.driver.place import GitPlace
 
 
 @dataclass(frozen=True)
-class Report:
+class ConflictReport:
     """The conflicts of one path; ``message`` says why rows were not merged, if there are none."""
 
     path: str
@@ -58,13 +58,13 @@ def seen(place: GitPlace, path: str) -> bool:
     return _file(place, path).exists()
 
 
-def load(place: GitPlace, path: str) -> Report:
+def load(place: GitPlace, path: str) -> ConflictReport:
     """The report of ``path``, an empty one if the driver never saw it."""
     try:
         value = json.loads(_file(place, path).read_text("utf-8"), object_hook=_decoded)
     except (OSError, ValueError):
-        return Report(path, (), "git did not run the driver on it: git xexp drivers status")
-    return Report(path, tuple(Conflict(**c) for c in value["conflicts"]), value["message"])
+        return ConflictReport(path, (), "git did not run the driver on it: git xexp drivers status")
+    return ConflictReport(path, tuple(Conflict(**c) for c in value["conflicts"]), value["message"])
 
 
 def _coded(value: object) -> Any:
