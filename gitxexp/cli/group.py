@@ -96,9 +96,12 @@ class Command(_Habits):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Like click's; then says what is sensible next."""
-        result = super().invoke(ctx)
-        streams.flush()
-        hints.advise(ctx)
+        from gitxexp.storage.git import settings_read_once  # not for ``-h``
+
+        with settings_read_once():
+            result = super().invoke(ctx)
+            streams.flush()
+            hints.advise(ctx)
         return result
 
 
@@ -190,7 +193,10 @@ class Group(_Habits, click.Group):
         name, known = args[0], [*self.list_commands(ctx), *self.shorts]
         if self.get_command(ctx, name) is None:
             verb = ctx.command_path.replace(" ", "-", 1)
-            close = suggestion(name, known, "") or ""
+            others = " or ".join(_of_groups(ctx.find_root(), name))
+            close = f"did you mean {others}?" if others else suggestion(name, known) or ""
+            if hints.way_here(ctx, name):
+                close = ""
             message = f"'{name}' is not a {verb} command. {close[:1].upper()}{close[1:]}"
             raise UsageError(message.rstrip(), hints.elsewhere(ctx, name))
         return super().resolve_command(ctx, args)
@@ -222,6 +228,18 @@ class Root(Group):
         if first == "help" or (len(first) > 3 and "--help".startswith(first)):
             args = [*args[1:], "--help"]
         return super().parse_args(ctx, args)
+
+
+def _of_groups(root: click.Context, name: str) -> list[str]:
+    """Every verb of exactly this name, as it is typed: of ``git xexp`` and of its groups."""
+    assert isinstance(root.command, Group)
+    verbs = {
+        verb: root.command.get_command(root, verb) for verb in root.command.list_commands(root)
+    }
+    found = [name] if name in verbs else []
+    groups = ((verb, group) for verb, group in verbs.items() if isinstance(group, Group))
+    found += [f"{verb} {name}" for verb, group in groups if name in group.list_commands(root)]
+    return [f"{root.command_path} {path}" for path in found]
 
 
 def summary(command: click.Command) -> str:

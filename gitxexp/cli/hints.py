@@ -151,8 +151,19 @@ def _has_remote() -> bool:
     return bool(done.stdout.strip())
 
 
-#: What git's own command of that name has, and how it is done here.
+#: What git's own command of that name has, or git, DVC and trackers have as a command, and how it is
+#: done here.
 _ELSEWHERE = {
+    "git xexp": {
+        "commit": "git xexp tag commits and tags the experiment",
+        "fetch": "git xexp pull",
+        "filter": "git xexp explore list --filter 'f1 > 0.8'",
+        "gc": "git xexp prune deletes candidates that are stored elsewhere",
+        **dict.fromkeys(
+            ("metric", "metrics", "params"),
+            "git xexp explore diff compares the parameters and metrics of two experiments",
+        ),
+    },
     "tag": {
         **dict.fromkeys(("-d", "--delete"), "git xexp undo removes the last experiment"),
         "--list": "git xexp explore list",
@@ -169,11 +180,18 @@ _ELSEWHERE = {
 }
 
 
+def way_here(ctx: click.Context | None, word: str) -> str | None:
+    """How that is done here which is ``word`` elsewhere; None if nothing is known of it."""
+    return _ELSEWHERE.get(_path(ctx).removeprefix("git xexp "), {}).get(word)
+
+
 def elsewhere(ctx: click.Context | None, word: str = "") -> str:
     """A hint for a wrong ``word``: for those who know git's own command, else the usage."""
-    path = ctx.command_path if ctx else "git xexp"
-    ways = _ELSEWHERE.get(path.removeprefix("git xexp "), {})
-    return ways.get(word, f"{path} -h shows the usage")
+    return way_here(ctx, word) or f"{_path(ctx)} -h shows the usage"
+
+
+def _path(ctx: click.Context | None) -> str:
+    return ctx.command_path if ctx else "git xexp"
 
 
 def error_as_json(message: str, hint: str | None, code: int) -> str:

@@ -11,7 +11,6 @@ from gitxexp.cli import hints, outcome
 from gitxexp.cli.group import Root
 from gitxexp.common import streams
 from gitxexp.common.errors import FATAL, USAGE, suggestion
-from gitxexp.storage.git import settings_read_once
 
 #: What the verbs are for → verb → one line of help. A verb is ``VERB`` in ``cli/commands/VERB.py``.
 SECTIONS = {
@@ -119,7 +118,7 @@ def run(argv: Sequence[str]) -> int:
 def _run(argv: Sequence[str]) -> object:
     """Without click's own ``main``, which takes an EOFError for Ctrl-C and prints an empty line."""
     try:
-        with settings_read_once(), main.make_context("git xexp", list(argv)) as ctx:
+        with main.make_context("git xexp", list(argv)) as ctx:
             return main.invoke(ctx)
     except click.exceptions.Exit as done:
         return done.exit_code

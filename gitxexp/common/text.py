@@ -75,7 +75,7 @@ def one_line(text: str) -> str:
     they separate fields."""
     if len(text) > MOST:
         text = f"{text[: MOST - 1]}…"
-    if text.isprintable():
+    if text.isprintable() or text.replace("\t", "").isprintable():
         return text
     import re  # plain text does not need it
 

@@ -158,6 +158,7 @@ def test_an_empty_message_may_be_meant(ready: Repo) -> None:
         ("tag -m", "git xexp tag -h shows the usage"),
         ("explore list --reverse=1", "git xexp explore list -h shows the usage"),
         ("tag -d e0.1.0", "git xexp undo removes the last experiment"),
+        ("filter", "git xexp explore list --filter 'f1 > 0.8'"),
         ("tag --list", "git xexp explore list"),
         ("merge --abort", "a merge is never left unfinished; git xexp undo undoes it"),
         ("worktree add x", "did you mean new?"),
