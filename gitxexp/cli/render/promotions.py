@@ -36,7 +36,12 @@ def show(done: Promoted, *, as_json: bool) -> None:
     name = done.plan.after.facts.run or done.plan.after.model.run or done.plan.after.origin
     if done.promotion is None:
         console.done(f"{name} is already in production: nothing to do")
-        hints.hint()
+        before = done.plan.before
+        if before is not None and not before.there:
+            path = done.plan.context.project.typed(before.path)
+            hints.hint(f"it is not checked out: dvc checkout {path}")
+        else:
+            hints.hint()
         return
     if done.plan.already:
         console.done(f"{name} is in production already; the promotion is recorded")

@@ -33,7 +33,7 @@ from gitxexp.workflows.models.context import ModelContext
 from gitxexp.workflows.models.inventory import Model, ModelStore, SlotContents, SlotModels
 from gitxexp.workflows.models.run_facts import RunFacts, RunIndex
 from gitxexp.workflows.models.select import ModelChoice
-from gitxexp.workflows.models.steps import ModelReplaced, duplicate, move
+from gitxexp.workflows.models.steps import ModelAdded, ModelReplaced, duplicate, move
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,7 @@ class PromotePlan:
     @property
     def already(self) -> bool:
         """Whether this exact model is already in production."""
-        before = self.before
-        return before is not None and before.there and before.hash == self.after.model.hash
+        return self.before is not None and self.before.hash == self.after.model.hash
 
     @property
     def last(self) -> Promotion | None:
@@ -291,7 +290,7 @@ class _Promotion:
             swap = self.bring()
             kept = self.replace(swap)
             touched = self.update_pointers(swap, kept)
-            before = plan.before.hash if plan.before and plan.before.there else ""
+            before = plan.before.hash if plan.before else ""
             promotion = self.promotion(f"md5:{swap.md5}", before)
         running.save_file(project.registry.path, renamed=True)
         _register(project, promotion)
@@ -325,23 +324,23 @@ class _Promotion:
         if choice.file is not None:
             link_or_copy(choice.file, staged)
             return Swap(staged, None, self.md5(staged))
-        self.fetch(staged)
+        self.fetch(choice.model, staged, choice.commit)
         listed = any(candidate.path == path for candidate in contents.candidates)
         return Swap(staged, path if listed else None, self.md5(staged))
 
-    def fetch(self, target: Path) -> None:
+    def fetch(self, model: Model, target: Path, commit: str | None = None) -> None:
         """The model's bytes, verified: linked from a cache if DVC is configured to link, else
-        copied."""
-        choice, context = self.plan.after, self.plan.context
-        store, model = context.store, choice.model
+        copied. ``commit``: the commit that is tagged with it."""
+        context = self.plan.context
+        store = context.store
         links = link_types(self.project.top / model.root)
         for cache in store.caches(model.root):
             cached = object_path(cache, model.oid, model.legacy)
             if cached.is_file() and matches(cached, model.oid, model.legacy):
                 link_or_copy(cached, target, links)
                 return
-        if choice.commit is not None:
-            request = GetRequest(choice.commit, (model.path,), choice.origin, target)
+        if commit is not None:
+            request = GetRequest(commit, (model.path,), self.plan.after.origin, target)
             get(self.project, request, store.progress)
             return
         for place in context.object_stores().places(model.as_output(), model.oid):
@@ -349,8 +348,7 @@ class _Promotion:
                 shutil.copyfile(place.file, target)
                 return
         raise XexpError(
-            f"no cache and no remote has the model of {choice.facts.run or choice.origin}"
-            f" ({model.hash})",
+            f"no cache and no remote has the model of {model.run or model.path} ({model.hash})",
             "dvc fetch --all-tags, or look for it in another clone",
         )
 
@@ -362,10 +360,13 @@ class _Promotion:
         project, running, plan = self.project, self.running, self.plan
         place = project.top / plan.slot.production
         old = plan.before if plan.before and plan.before.there else None
-        kept = self.kept_path(swap, old) if old and self.options.keep else None
+        if old is None and plan.before and self.options.keep:
+            kept = self.keep_absent(swap, plan.before)
+        else:
+            kept = self.kept_path(swap, old) if old and self.options.keep else None
         if old and not self.options.keep:
             prune.require_other_copy(plan.context, old)
-        backup = project.top / kept if kept else running.keep / "replaced"
+        backup = project.top / kept if old and kept else running.keep / "replaced"
         new = plan.after.model._replace(
             hash=f"md5:{swap.md5}", legacy=False, path=plan.slot.production
         )
@@ -386,12 +387,33 @@ class _Promotion:
         move(swap.incoming, place)
         return kept
 
+    def keep_absent(self, swap: Swap, old: Model) -> str | None:
+        """Fetch the replaced model, which is not checked out, as a candidate; return its path, None
+        if it is one already or no place has it."""
+        project, running = self.project, self.running
+        kept = self.kept_path(swap, old)
+        if kept is None:
+            return None
+        place = project.top / kept
+        changes.make_folder(running, place.parent)
+        staged = place.with_name(f".{running.id}.incoming")
+        running.record(Created(str(staged), undo_too=False))
+        try:
+            self.fetch(old, staged)
+        except XexpError as error:
+            project.notify(f"the replaced model is not kept as a candidate: {error.message}")
+            return None
+        running.record(ModelAdded(str(place), changes.file_facts(project, old, staged)))
+        move(staged, place)
+        return kept
+
     def kept_path(self, swap: Swap, old: Model) -> str | None:
         """Return the candidate path for the replaced model; None if a candidate already has its
         content."""
         plan, moved = self.plan, swap.moved_from
         here = {c.path: c for c in plan.context.contents.candidates if c.path != moved}
-        if any(c.hash == old.hash and c.state == "tracked" for c in here.values()):
+        states = {c.state for c in here.values() if c.hash == old.hash}
+        if "tracked" in states or (not old.there and "not checked out" in states):
             return None
         run = plan.before_facts.run or f"production-{old.oid[:8]}"
         extension = Path(old.path).suffix

@@ -470,3 +470,55 @@ def test_the_python_interface(modelled: Repo) -> None:
         here.promote("e0.1.0")
     assert here.prune(keep=5).gone == ()
     here.undo(1)
+
+
+@pytest.fixture
+def bare_models(modelled: Repo) -> Repo:
+    """``modelled`` as a new clone has it: pointers, and no file of a model."""
+    modelled.dvc("push")
+    for path in models(modelled):
+        (modelled / path).unlink()
+    return modelled
+
+
+def test_the_model_that_is_not_checked_out_is_on_record_and_kept(bare_models: Repo) -> None:
+    before = state(bare_models)
+    shutil.rmtree(bare_models / ".dvc/cache")
+    done = bare_models.xexp("promote", "--run", "run-lr-0.1").good()
+    assert f"the replaced model is now {candidate('run-lr-1.0')}" in done.out
+    assert models(bare_models) == {
+        PRODUCTION: content("run-lr-0.1"), candidate("run-lr-1.0"): content("run-lr-1.0"),
+    }  # fmt: skip
+    (row,) = promotions(bare_models)
+    assert row["hash_before"].startswith("md5:")
+    bare_models.dvc("pull")
+    assert set(models(bare_models)) == {
+        PRODUCTION,
+        candidate("run-lr-1.0"),
+        candidate("run-lr-0.01"),
+    }
+    bare_models.xexp("undo").good()
+    (bare_models / candidate("run-lr-0.01")).unlink()
+    assert state(bare_models) == before
+
+
+def test_what_is_in_production_and_not_checked_out_is_promoted_by_no_one(bare_models: Repo) -> None:
+    before = state(bare_models)
+    done = bare_models.xexp("promote", "--run", "run-lr-1.0").good()
+    assert "run-lr-1.0 is already in production: nothing to do" in done.out
+    assert f"hint: it is not checked out: dvc checkout {PRODUCTION}" in done.err
+    assert state(bare_models) == before
+    assert promotions(bare_models) == []
+
+
+def test_a_replaced_model_that_nobody_has_stops_no_promotion(bare_models: Repo) -> None:
+    for place in (cache_object, remote_object):
+        place(bare_models, content("run-lr-1.0")).unlink()
+    done = bare_models.xexp("promote", "--run", "run-lr-0.1").good()
+    assert "the replaced model is not kept as a candidate: no cache and no remote has" in done.err
+    assert models(bare_models) == {PRODUCTION: content("run-lr-0.1")}
+    (row,) = promotions(bare_models)
+    assert row["hash_before"].startswith("md5:")
+    failed = bare_models.xexp("promote", "--rollback")
+    assert failed.code == 128
+    assert row["hash_before"] in failed.err
