@@ -765,7 +765,10 @@ class Repository:
         kind = plot_file.kind_of(Path(out))
         found = plot(self._project, request)
         if found.empty:
-            raise NoAnswer(f"there is nothing to plot: no value of {found.y.name}")
+            raise NoAnswer(
+                f"there is nothing to plot: no value of {found.y.name}",
+                "columns() lists what there is",
+            )
         content = plot_file.as_file(found, kind)
         with output_file(Path(out)) as temporary:
             temporary.write_bytes(content)

@@ -305,6 +305,22 @@ def test_options_that_exclude_each_other_say_how_to_go_on(repo: Repo, words: str
 
 
 @pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("check --only zzz", "rules: "),
+        ("explore show", "make one: git xexp tag"),
+        ("sql CHECKPOINT", "it runs FROM, SELECT, WITH, PIVOT and EXPLAIN"),
+        ("conflicts resolve --ours", "git status lists those of files"),
+        ("sweep --status a b", "git xexp sweep --list shows them"),
+    ],
+)
+def test_errors_say_how_to_go_on(repo: Repo, words: str, hint: str) -> None:
+    repo.xexp("init").good()
+    done = repo.xexp(*words.split())
+    assert done.code and f"hint: {hint}" in done.err
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         ("pormote", "'pormote' is not a git-xexp command. Did you mean promote?"),

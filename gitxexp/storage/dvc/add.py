@@ -247,7 +247,7 @@ def store(root: Path, path: Path, oid: str, *, legacy: bool = False) -> None:
     try:
         take_in(cache_dir(root), path, oid, legacy)
     except CorruptObject as error:
-        raise XexpError(f"cannot add {path.name} to the cache: {error}") from error
+        raise XexpError(f"cannot add {path.name} to the cache: {error}", "try again") from error
 
 
 @contextmanager

@@ -150,7 +150,7 @@ class PointerParser:
             try:
                 wrong = paths.problem(path)
                 if wrong:
-                    raise Refused(f"pointer {shown(path)} {wrong}")
+                    raise Refused(f"pointer {shown(path)} {wrong}", "rename it")
                 outs = self.lock(path, text, texts) if is_lock(path) else self.single(path, text)
                 found += list(outs)  # all outputs of a pointer or none
             except Refused as error:
@@ -208,7 +208,10 @@ class PointerParser:
         path = named if _external(named) else join(wdir, named)
         if paths.leaves(path):
             if self.whole:
-                raise Refused(f"{pointer}: {shown(named)} is outside of the repository")
+                raise Refused(
+                    f"{pointer}: {shown(named)} is outside of the repository",
+                    "move it into the repository: dvc move",
+                )
             if cached and item.get("md5"):
                 note(f"{pointer}: {shown(named)} is outside of the repository and is left out")
             return None
@@ -221,11 +224,15 @@ class PointerParser:
         kept = listed if files and isinstance(listed, list) else [item]
         if item.get("hash") not in (None, "md5"):
             raise Refused(
-                f"{pointer}: {path}: {shown(item['hash'])} is not a hash that DVC uses here"
+                f"{pointer}: {path}: {shown(item['hash'])} is not a hash that DVC uses here",
+                f"fix {pointer}, or write it again: dvc add",
             )
         remote = flags.get("remote") or None
         if remote is not None and not (isinstance(remote, str) and remote.isprintable()):
-            raise Refused(f"{pointer}: {path}: {shown(remote)} is not the name of a remote")
+            raise Refused(
+                f"{pointer}: {path}: {shown(remote)} is not the name of a remote",
+                f"fix {pointer}: dvc remote list shows the names",
+            )
         return Output(
             path=path,
             hash=f"md5:{md5}" if md5 else None,

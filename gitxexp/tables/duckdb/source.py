@@ -438,7 +438,8 @@ def _insert(session: Session, target: str, types: list[str], columns: list[list[
     for kind, sent, got in zip(types, columns, returned, strict=True):
         if sent != got or (kind == "DOUBLE" and _bits(sent) != _bits(got)):
             raise XexpError(
-                "a value changed on its way from SQLite into DuckDB; nothing was written"
+                "a value changed on its way from SQLite into DuckDB; nothing was written",
+                "merge SQLite files without it: --engine sqlite",
             )
 
 

@@ -609,7 +609,10 @@ def write_sqlite(
             f"turn them into text with {' '.join(f'--stringify {c}' for c in wide)}",
         ) from None
     except (sqlite3.Error, UnicodeError) as error:
-        raise XexpError(f"SQLite refused the merged rows: {error}") from None
+        raise XexpError(
+            f"SQLite refused the merged rows: {error}",
+            "write another kind of file: -o FILE.parquet",
+        ) from None
     finally:
         con.close()
     return notes
@@ -831,4 +834,4 @@ def _settle_sqlite(path: Path) -> None:
         with contextlib.closing(sqlite.connect(path)) as con:
             con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except sqlite3.Error as error:
-        raise XexpError(f"cannot replace {path}: {error}") from None
+        raise XexpError(f"cannot replace {path}: {error}", "write a new file: -o FILE") from None

@@ -273,7 +273,10 @@ def drop_column_type(con: sqlite3.Connection, table: Table, column: Column) -> N
     ).fetchone()
     sql = drop_type(row[0], column.name, "ANY" if table.strict else "")
     if sql is None:
-        raise XexpError(f"the declaration of {table.name}.{column.name} cannot be read")
+        raise XexpError(
+            f"the declaration of {table.name}.{column.name} cannot be read",
+            "merge it with DuckDB: --engine duckdb",
+        )
     version = con.execute("PRAGMA main.schema_version").fetchone()[0]
     con.execute("PRAGMA writable_schema=ON")
     con.execute(

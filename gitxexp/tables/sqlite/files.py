@@ -223,7 +223,10 @@ def _database_error(path: Path | str, error: sqlite3.Error) -> XexpError:
     if "readonly" in text or "unable to open" in text:
         return XexpError(f"{path} cannot be opened: {text}", "check the folder's permissions")
     if "collation" in text or "no such function" in text or "no such module" in text:
-        return XexpError(f"{path} needs an extension that is not here: {text}")
+        return XexpError(
+            f"{path} needs an extension that is not here: {text}",
+            "name the other tables: --table TABLE",
+        )
     return XexpError(f"{path}: {text}")
 
 

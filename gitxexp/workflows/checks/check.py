@@ -80,7 +80,9 @@ def _chosen(request: CheckRequest) -> list[Rule]:
     known = list(dict.fromkeys(rule.id for rule in every))
     for name in sorted(asked):
         if name not in known:
-            raise UsageError(f"there is no rule '{name}'", suggestion(name, known))
+            raise UsageError(
+                f"there is no rule '{name}'", suggestion(name, known, f"rules: {', '.join(known)}")
+            )
     wanted = [rule for rule in every if rule.scope in scopes]
     if request.only:
         named = [rule for rule in every if rule.id in request.only]

@@ -32,8 +32,10 @@ def fields_of(top: Path, name: str) -> Fields:
     path = _file(top, module)
     try:
         tree = ast.parse(path.read_text("utf-8"))
-    except (SyntaxError, UnicodeDecodeError, OSError) as error:
-        raise XexpError(f"cannot read {path}: {error}") from error
+    except OSError as error:
+        raise XexpError(f"cannot read {path}: {error.strerror}") from error
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise XexpError(f"cannot read {path}: {error}", f"fix {path}") from error
     classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     if wanted not in classes:
         listed = f"classes there: {', '.join(classes) or 'none'}"

@@ -68,7 +68,8 @@ def details(project: Project, name: str | None, *, ask_remote: bool = False) -> 
     if name is None:
         newest = known.newest(1)
         if not newest:
-            raise XexpError(f"there are no experiments {resolve.none_here(project)}")
+            fact, _, advice = resolve.none_here(project).partition("; ")
+            raise XexpError(f"there are no experiments {fact}", advice)
         name = newest[0].name
     experiment, notes = experiment_of(project, name, known)
     parent = parent_of(project, experiment, known)

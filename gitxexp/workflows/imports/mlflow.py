@@ -209,7 +209,10 @@ class MlflowServer:
                     if progress is not None:
                         progress(done, 0, "runs")
         except MlflowException as error:
-            raise XexpError(f"{self.uri}: {str(error).splitlines()[0][:300]}") from error
+            raise XexpError(
+                f"{self.uri}: {str(error).splitlines()[0][:300]}",
+                "check the address, and MLFLOW_TRACKING_TOKEN or _USERNAME and _PASSWORD",
+            ) from error
 
 
 def _pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:

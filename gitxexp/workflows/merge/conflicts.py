@@ -113,7 +113,7 @@ def resolve(
     """
     unmerged = stages(project)
     if not unmerged:
-        raise NoAnswer("there are no conflicts between rows")
+        raise NoAnswer("there are no conflicts between rows", "git status lists those of files")
     wanted = inputs.choose_paths(project, paths, unmerged)
     decisions = _decisions(project, wanted, rows or {})
     place = place_of(project)

@@ -78,5 +78,6 @@ def _refuse_unknown(function: Callable[..., Any], names: Mapping[str, Any]) -> N
     except TypeError as error:
         raise UsageError(
             f"{getattr(function, '__name__', function)} does not take {', '.join(names) or 'nothing'}:"
-            f" {error}"
+            f" {error}",
+            "give the parameters that it takes",
         ) from error

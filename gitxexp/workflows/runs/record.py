@@ -305,7 +305,7 @@ class RunFolders:
     def of(self, id: str) -> Path:
         """The folder of a run. Raises XexpError for an invalid id, as from an untrusted registry."""
         if not _ID.match(id):
-            raise XexpError(f"'{id}' is not the id of a run")
+            raise XexpError(f"'{id}' is not the id of a run", "git xexp explore list --runs")
         return self.path / id
 
     def log(self, id: str) -> Path:

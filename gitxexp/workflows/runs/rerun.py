@@ -267,7 +267,10 @@ def _prepare(project: Project, past: Past, top: Path) -> None:
         try:
             Git(top, foreign=True).raw("apply", "--whitespace=nowarn", "--", str(patch))
         except GitError as error:
-            raise XexpError(f"the patch of {past.name} does not apply: {error.detail}") from error
+            raise XexpError(
+                f"the patch of {past.name} does not apply: {error.detail}",
+                f"see how its code differed: git apply --stat {patch}",
+            ) from error
     if found.sweep:
         _set_parameters(project, found, top)
 

@@ -183,7 +183,9 @@ class ProjectDatabase:
 
         statements = self.prepare(script)
         if len(statements) > 1:
-            raise UsageError(f"a relation is one statement, and there are {len(statements)}")
+            raise UsageError(
+                f"a relation is one statement, and there are {len(statements)}", "query one by one"
+            )
         with self._explained(statements[0].text):
             relation = self.session.connection.sql(statements[0].text)
             wanted = condition(relation.columns) if condition else None

@@ -28,6 +28,7 @@ _INSTEAD = {
     ),
     "ATTACH": 'a database of the project is a schema: FROM "FILE".TABLE',
 }
+_OTHERS = "it runs FROM, SELECT, WITH, PIVOT and EXPLAIN"
 _EXPLAIN = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/)*EXPLAIN(\s+ANALYZE)?\b", re.I | re.S)
 _WORD = re.compile(r'"((?:[^"]|"")+)"|\'((?:[^\']|\'\')*)\'|([\w.]+)')
 _ALL_VERSIONS = "all_versions"
@@ -78,7 +79,7 @@ def parse(session: Session, script: str) -> list[Statement]:
         kind = each.type.name
         if kind not in _READS:
             word = each.query.split(None, 1)[0].upper() if each.query.split() else kind
-            raise UsageError(f"{word} is refused: sql only reads", _INSTEAD.get(word))
+            raise UsageError(f"{word} is refused: sql only reads", _INSTEAD.get(word, _OTHERS))
         statements.append(_statement(session, each.query))
     return statements
 

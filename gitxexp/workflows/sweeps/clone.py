@@ -145,7 +145,9 @@ class Clone:
             own = Git(self.top, foreign=True)
             own.raw("checkout", "-q", "--detach", source.revision)
         except GitError as error:
-            raise XexpError(f"git clone refused: {error.detail}") from error
+            raise XexpError(
+                f"git clone refused: {error.detail}", f"workers must reach {source.url}"
+            ) from error
         for root in {*source.folders, *source.default}:
             self._configure(root)
         project = Project.open(self.top)

@@ -306,8 +306,10 @@ def _document(path: Path) -> Any:
             text = path.read_text("utf-8-sig")
         except FileNotFoundError:
             raise XexpError(f"no such file: {path}", "check the path") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise XexpError(f"cannot read {path}: {error}") from error
+        except UnicodeDecodeError as error:
+            raise XexpError(f"cannot read {path}: {error}", "save it as UTF-8") from error
+        except OSError as error:
+            raise XexpError(f"cannot read {path}: {error.strerror}") from error
         if text.lstrip().startswith("-"):
             return plain_yaml.load(text, str(path))
     return read_params(path)

@@ -109,7 +109,10 @@ class Tree:
             text = path.read_bytes().decode("utf-8", "surrogateescape")
             state: dict[str, Any] = json.loads(text)
         except (OSError, ValueError) as error:
-            raise XexpError(f"the worktree {top} of the sweep is gone: {error}") from error
+            raise XexpError(
+                f"the worktree {top} of the sweep is gone: {error}",
+                "run the same command again: it continues the sweep",
+            ) from error
         return cls(
             int(top.name),
             top,

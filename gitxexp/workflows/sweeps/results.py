@@ -95,7 +95,7 @@ def _merged(target: Path, sources: Sequence[Path]) -> MergeReport:
     own_copy(target)
     if database_kind(target) != "sqlite" or any(database_kind(s) != "sqlite" for s in sources):
         if open_elsewhere(target):
-            raise Busy(f"{target} is in use by another process")
+            raise Busy(f"{target} is in use by another process", "close it there")
         return engine.merge(target, sources, None, _OPTIONS)
     try:
         with writing(target, timeout=0.5):
