@@ -14,6 +14,7 @@ from gitxexp.common.sql import literal, quote
 from gitxexp.tables.plan import Conflict, MergeOptions
 from gitxexp.tables.rules import (
     carried,
+    constraint_left,
     fold,
     missing_table,
     renamed,
@@ -22,9 +23,11 @@ from gitxexp.tables.rules import (
 )
 from gitxexp.tables.sqlite.feed import Feed, make_feed
 from gitxexp.tables.sqlite.schema import (
+    Clause,
     Column,
     Schema,
     Table,
+    clauses,
     drop_type,
     read_schema,
     type_sql,
@@ -42,9 +45,11 @@ def align(
     label: str,
     options: MergeOptions,
     account: Account,
+    base: Schema | None = None,
 ) -> list[Feed]:
     """Prepare the target for one source and return what the source offers, table by table."""
     main = read_schema(con)
+    present = {*main.tables, *(fold(table.name) for table in _wanted(schema, options))}
     account.note_unreadable(schema, label)
     for table in _wanted(schema, options):
         _refuse_views(main, schema, table, label)
@@ -53,7 +58,10 @@ def align(
             _create(con, schema, table, _renames(table, options, label), account)
         else:
             account.count_here(con, old, exact=options.count or not options.in_place)
-            _add_columns(con, old, table, _renames(table, options, label), account)
+            renames = _renames(table, options, label)
+            left = _add_columns(con, old, table, renames, account, present)
+            was = base.tables.get(fold(table.name)) if base else None
+            _tell_constraints(old, table, left, was, renames, label, account)
     main = read_schema(con)
     feeds = []
     for table in _wanted(schema, options):
@@ -122,8 +130,18 @@ def _create(
 
 
 def _add_columns(
-    con: sqlite3.Connection, old: Table, new: Table, renames: Mapping[str, str], account: Account
-) -> None:
+    con: sqlite3.Connection,
+    old: Table,
+    new: Table,
+    renames: Mapping[str, str],
+    account: Account,
+    present: set[str],
+) -> list[Clause]:
+    """Add the columns that only a source has, with what it declares of them as far as SQLite can add
+    that; return the declarations that were not added, those of the other columns among them.
+
+    ``present``: the tables to which a column may refer.
+    """
     incoming = [replace(c, name=renames.get(fold(c.name), c.name)) for c in new.columns]
     fresh = [c for c in incoming if not old.column(c.name)]
     if fresh and old.virtual:
@@ -135,15 +153,84 @@ def _add_columns(
     tally = account.of(old.name)
     tally.before = tally.before or [c.name for c in old.columns]
     tally.offered.append([c.name for c in incoming])
+    left = [] if old.virtual or new.virtual else clauses(new.sql)
     for column in fresh:
         declared = column.declared
         if old.strict and declared.upper() not in ("INT", "INTEGER", "REAL", "TEXT", "BLOB", "ANY"):
             declared = "ANY"
-        added = f"{quote(column.name)} {type_sql(declared)}"
-        con.execute(f"ALTER TABLE main.{quote(old.name)} ADD COLUMN {added}")
+        later = {fold(c.name) for c in fresh[fresh.index(column) + 1 :]}
+        taken = [
+            c for c in left if not renames and _fits(con, old, fold(column.name), later, c, present)
+        ]
+        place, name = f"main.{quote(old.name)}", quote(column.name)
+        words = " ".join((type_sql(declared), *(clause.inline for clause in taken)))
+        con.execute(f"ALTER TABLE {place} ADD COLUMN {name} {words}")
+        if any(clause.kind == "DEFAULT" for clause in taken):
+            # SQLite gives it to the rows that are there, in which no tracker wrote it
+            con.execute(f"UPDATE {place} SET {name} = NULL")
+        left = [clause for clause in left if clause not in taken]
         if column.generated:
             account.note(stored_values(f"generated column {old.name}.{column.name}"))
     tally.columns_added += [c.name for c in fresh]
+    own = {fold(c.name) for c in fresh}
+    return [c for c in left if c.kind not in ("DEFAULT", "COLLATE") or fold(c.column or "") in own]
+
+
+def _fits(
+    con: sqlite3.Connection,
+    table: Table,
+    column: str,
+    later: set[str],
+    clause: Clause,
+    present: set[str],
+) -> bool:
+    """Whether ALTER TABLE can add a declaration with a column that is NULL in all rows (see
+    sqlite.org/lang_altertable.html); ``later``: the columns that are not there yet.
+
+    It is not tried: without a journal a statement that fails cannot be taken back.
+    """
+    words = clause.words
+    if clause.kind in ("REFERENCES", "FOREIGN"):
+        parent = words[words.index("references") + 1]
+        return clause.listed == (column,) and parent in present
+    if clause.kind == "CHECK" and column in words and not later.intersection(words):
+        test = clause.text[clause.text.index("(") :]
+        rows = f"(SELECT *, NULL AS {quote(column)} FROM main.{quote(table.name)})"
+        try:
+            return not con.execute(
+                f"SELECT 1 FROM {rows} AS {quote(table.name)} WHERE NOT {test} LIMIT 1"
+            ).fetchone()
+        except sqlite3.Error:
+            return False
+    if fold(clause.column or "") != column:
+        return False
+    if clause.kind == "DEFAULT":
+        return "(" not in words and not words[-1].startswith("current_")
+    return clause.kind == "COLLATE" and words[-1] in ("binary", "nocase", "rtrim")
+
+
+def _tell_constraints(
+    old: Table,
+    new: Table,
+    left: Sequence[Clause],
+    base: Table | None,
+    renames: Mapping[str, str],
+    label: str,
+    account: Account,
+) -> None:
+    """Note the constraints of a source that the target's table does not have."""
+    if not left:
+        return
+    have = {clause.words for t in (old, base) if t is not None for clause in clauses(t.sql)}
+    keys = {frozenset(key.folded) for t in (old, base) if t is not None for key in t.keys}
+    for clause in left:
+        words = tuple(fold(renames.get(word, word)) for word in clause.words)
+        if clause.kind in ("PRIMARY", "UNIQUE"):
+            known = frozenset(fold(renames.get(c, c)) for c in clause.listed) in keys
+        else:
+            known = clause.kind in ("NULL", "AS", "GENERATED") or words in have
+        if not known:
+            account.note(constraint_left(clause.label, new.name, label))
 
 
 def _refuse_unnumbered(target: Table) -> None:

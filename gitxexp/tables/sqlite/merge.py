@@ -17,7 +17,7 @@ from pathlib import Path
 from gitxexp.common import sqlite
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import UsageError, XexpError, only_one
-from gitxexp.common.sql import literal, quote
+from gitxexp.common.sql import quote
 from gitxexp.tables.assets import kind_of
 from gitxexp.tables.plan import Conflict, MergeOptions, MergeReport, Mode, OnConflict, Progress
 from gitxexp.tables.rules import (
@@ -43,6 +43,7 @@ from gitxexp.tables.sqlite.target import InPlace, NewFile, Work, refuse_links
 from gitxexp.tables.sqlite.three_way import merge_table3
 from gitxexp.tables.sqlite.two_way import (
     follow_renumbered,
+    foreign_keys,
     merge_declared,
     merge_keyed,
 )
@@ -420,10 +421,8 @@ def parents_first(con: sqlite3.Connection, feeds: Sequence[Feed]) -> list[Feed]:
     def visit(name: str, above: tuple[str, ...]) -> None:
         if name in ordered or name in above or name not in by_name:
             return
-        if by_name[name].target.foreign:
-            table = literal(by_name[name].target.name)
-            for row in con.execute(f"PRAGMA main.foreign_key_list({table})").fetchall():
-                visit(fold(row[2]), (*above, name))
+        for parent, _, _ in foreign_keys(con, by_name[name]):
+            visit(fold(parent), (*above, name))
         ordered[name] = by_name[name]
 
     for name in by_name:
@@ -597,7 +596,8 @@ class _Three:
             theirs = self._without_dropped(extras.before, theirs, base, account)
             self._drop(extras.before, theirs, base, account)
             label = str(self.sides[0].path)
-            feeds = parents_first(con, align(con, THEIRS, theirs, label, self.options, account))
+            feeds = align(con, THEIRS, theirs, label, self.options, account, base)
+            feeds = parents_first(con, feeds)
             for i, feed in enumerate(feeds):
                 self._table(feed, base, theirs, write)
                 if self.progress is not None:

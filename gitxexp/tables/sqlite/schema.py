@@ -118,6 +118,92 @@ def _type_span(rest: list[Token]) -> tuple[int, int] | None:
     return (start, end) if end else None
 
 
+@dataclass(frozen=True)
+class Clause:
+    """One constraint, default or collation in a ``CREATE TABLE``."""
+
+    kind: (
+        str  #: its first word: PRIMARY, UNIQUE, NOT, CHECK, FOREIGN, REFERENCES, DEFAULT, COLLATE…
+    )
+    text: str  #: without the name that CONSTRAINT gives it
+    column: str | None = None  #: in whose definition it stands
+
+    @property
+    def label(self) -> str:
+        """Its name in reports."""
+        words = " ".join(self.text.split())
+        return f"{words} on {self.column}" if self.column else words
+
+    @property
+    def inline(self) -> str:
+        """Its text where it stands in the definition of a column."""
+        return re.sub(r"(?is)^FOREIGN\b.*?(?=\bREFERENCES\b)", "", self.text)
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """Its tokens, folded: those of one spelling of all that mean the same."""
+        own = fold(self.column or "")
+        found = tuple(
+            token if token[0] == "'" else fold(unquote(token))
+            for part in _TOKEN.finditer(self.text)
+            if part.lastgroup != "space"
+            for token in _WORD.findall(part.group())
+        )
+        if self.kind == "REFERENCES":
+            return ("foreign", "key", "(", own, ")", *found)
+        return (own, *found) if self.kind != "CHECK" and self.column else found
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """The folded columns of a key or a foreign key."""
+        if self.column:
+            return (fold(self.column),)
+        words = self.words
+        end = words.index(")") if ")" in words else 0
+        return tuple(w for w in words[words.index("(") + 1 : end] if w != ",") if end else ()
+
+
+_WORD = re.compile(
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|\w+|\S""", re.VERBOSE
+)
+
+
+def clauses(create: str) -> list[Clause]:
+    """What a ``CREATE TABLE`` declares besides names and types."""
+    found = []
+    for group in _definitions(create):
+        own = None if group[0][1].upper() in _TABLE_CONSTRAINTS else unquote(group[0][1])
+        for tokens in _split(group if own is None else group[1:], own is not None):
+            text = create[tokens[0][2] : tokens[-1][3]]
+            found.append(Clause(tokens[0][1].upper(), text, own))
+    return found
+
+
+def _split(tokens: list[Token], inline: bool) -> Iterator[list[Token]]:
+    """The clauses of one definition, without the names that CONSTRAINT gives them."""
+    words = [t[1].upper() for t in tokens]
+    starts = _CONSTRAINTS if inline else _TABLE_CONSTRAINTS
+    depth, part, after = 0, list[Token](), ""
+    for token, word, before, following in zip(
+        tokens, words, ["", *words], [*words[1:], ""], strict=False
+    ):
+        begins = not depth and token[0] == "name" and word in starts and after != "CONSTRAINT"
+        if begins and before not in _GOES_ON.get(word, ()) and following != "DEFERRABLE":
+            if part:
+                yield part
+            part = []
+        after = word if begins and word == "CONSTRAINT" else ""
+        if part or (begins and word != "CONSTRAINT"):
+            part.append(token)
+        depth += (word == "(") - (word == ")")
+    if part:
+        yield part
+
+
+#: Words that begin no clause after these: NOT NULL, SET DEFAULT, GENERATED ALWAYS AS.
+_GOES_ON = {"NULL": ("NOT", "DEFAULT", "SET"), "DEFAULT": ("SET",), "AS": ("ALWAYS",)}
+
+
 _VIRTUAL = re.compile(r"\s*CREATE\s+VIRTUAL\s+TABLE\b", re.IGNORECASE)
 _CONTENT = re.compile(r"[(,]\s*content\s*=\s*(?:'([^']*)'|\"([^\"]*)\"|([^\s,)]+))", re.IGNORECASE)
 

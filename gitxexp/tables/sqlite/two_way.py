@@ -9,7 +9,7 @@ replace; a plain merge adds them.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from gitxexp.common.sql import literal, quote
@@ -58,7 +58,7 @@ def merge_keyed(
         select += " " + feed.order()
     last = _last_row(con, feed.target)
     if renumbers(options, _is_number(feed, key)) and references(
-        con, feed.target.name, {fold(feed.target.name)}
+        con, feed, {fold(feed.target.name)}
     ):
         fresh(con, TAKEN, "id INTEGER PRIMARY KEY")
         con.execute(f"INSERT INTO temp.{TAKEN} SELECT t.{feed.target.rowid} {feed.joined(key)}")
@@ -322,7 +322,7 @@ def _renumber(con: sqlite3.Connection, feed: Feed, key: Key, cells: Cells, write
 def _follow_own(con: sqlite3.Connection, feed: Feed, moved: str) -> None:
     """Rows of this source that refer to renumbered rows of their own table."""
     target = feed.target
-    for column in references(con, target.name, {fold(target.name)}):
+    for column in references(con, feed, {fold(target.name)}):
         name, number = quote(column), f"t.{target.rowid}"
         con.execute(
             f"UPDATE main.{quote(target.name)} AS t SET {name} = "
@@ -333,19 +333,30 @@ def _follow_own(con: sqlite3.Connection, feed: Feed, moved: str) -> None:
         )
 
 
-def references(con: sqlite3.Connection, table: str, parents: Collection[str]) -> list[str]:
-    """The columns of ``table`` that refer to the number of a row of one of ``parents``."""
-    rows = con.execute(f"PRAGMA main.foreign_key_list({literal(table)})").fetchall()
-    alone = [r for r in rows if sum(other[0] == r[0] for other in rows) == 1]
+def references(con: sqlite3.Connection, feed: Feed, parents: Collection[str]) -> list[str]:
+    """The target's columns that refer to the number of a row of one of ``parents``."""
     found = []
-    for _, _, parent, column, to, *_ in alone:
+    for parent, column, to in foreign_keys(con, feed):
         if fold(parent) not in parents:
             continue
         info = con.execute(f"PRAGMA main.table_info({literal(parent)})").fetchall()
         primary = [fold(r[1]) for r in info if r[5]]
         if to is None or [fold(to)] == primary:
             found.append(column)
-    return found
+    return list(dict.fromkeys(found))
+
+
+def foreign_keys(con: sqlite3.Connection, feed: Feed) -> Iterator[tuple[str, str, str | None]]:
+    """Parent, column and the parent's column of each foreign key of one column that the target or the
+    source declares: rows refer by the source's, too, where the target cannot get it."""
+    for db, table in (("main", feed.target), (feed.db, feed.table)):
+        if not table.foreign:
+            continue
+        rows = con.execute(f"PRAGMA {quote(db)}.foreign_key_list({literal(table.name)})").fetchall()
+        for number, _, parent, column, to, *_ in rows:
+            if sum(other[0] == number for other in rows) == 1:
+                name = column if table is feed.target else feed.renamed.get(fold(column), column)
+                yield parent, name, to
 
 
 def follow_renumbered(con: sqlite3.Connection, feed: Feed, write: Writer) -> Feed:
@@ -353,7 +364,7 @@ def follow_renumbered(con: sqlite3.Connection, feed: Feed, write: Writer) -> Fee
     if not write.moved or feed.target.virtual:
         return feed
     parents = set(write.moved) - {fold(feed.target.name)}
-    columns = {c: p for p in parents for c in references(con, feed.target.name, {p})}
+    columns = {c: p for p in parents for c in references(con, feed, {p})}
     columns = {fold(c): p for c, p in columns.items() if feed.has(c)}
     if not columns:
         return feed

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gitxexp.tables.plan import MergeOptions, OnConflict
+from gitxexp.tables.plan import MergeOptions, Mode, OnConflict
 from gitxexp.tables.sqlite.merge import merge3_files, merge_files
 from tests.tables import oracle
 from tests.tables.sqlite.test_two_way import check_sound
@@ -104,6 +104,64 @@ def test_a_row_that_a_constraint_refuses(tmp_path, make, row, column, in_place):
     ours = MergeOptions(in_place=in_place, on_conflict=OnConflict.OURS)
     assert merge_files(target, [source], options=ours).written
     assert query(target, "SELECT k FROM t ORDER BY k") == [(1,), (3,)]
+
+
+DECLARES = """CREATE TABLE p (id INTEGER PRIMARY KEY, n TEXT); INSERT INTO p VALUES (7, 'theirs');
+CREATE TABLE t (id INTEGER PRIMARY KEY, x INT CHECK (x < 100), y INT CHECK (y > 0) DEFAULT 3,
+  z INT NOT NULL DEFAULT 0, w INT UNIQUE, u TEXT COLLATE NOCASE DEFAULT (1 + 2),
+  q INT CONSTRAINT odd CHECK (q IS NOT NULL), parent INT REFERENCES p, CHECK (w > y));
+INSERT INTO t VALUES (2, 2, 3, 4, 5, 'x', 1, 7);"""
+LEFT = {"CHECK (x < 100) on x", "NOT NULL on z", "UNIQUE on w", "CHECK (q IS NOT NULL) on q"}
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_column_comes_with_what_its_source_declares_of_it(tmp_path, in_place):
+    """The rows that were there stay NULL, and what SQLite cannot add to a table is named."""
+    target = script(
+        tmp_path / "t.db",
+        "CREATE TABLE p (id INTEGER PRIMARY KEY, n TEXT); CREATE TABLE t (id INTEGER PRIMARY KEY, x INT);"
+        "INSERT INTO t VALUES (1, 2);",
+    )
+    source = script(tmp_path / "s.db", DECLARES)
+
+    def notes(*more):
+        return {f"{what} of t, as {source} declares it, is not added" for what in {*LEFT, *more}}
+
+    options = MergeOptions(in_place=in_place)
+    assert set(merge_files(target, [source], options=options).notes) == notes(
+        "DEFAULT (1 + 2) on u"
+    )
+    nulls = (None,) * 6
+    assert query(target, "SELECT * FROM t") == [(1, 2, *nulls), (2, 2, 3, 4, 5, "x", 1, 7)]
+    assert set(merge_files(target, [source], options=options).notes) == notes()
+    with closing(sqlite3.connect(target)) as con:
+        con.execute("INSERT INTO t (id, u) VALUES (9, 'X')")
+        assert con.execute("SELECT y, z, w FROM t WHERE id = 9").fetchall() == [(3, 0, None)]
+        assert con.execute("SELECT id FROM t WHERE u = 'X'").fetchall() == [(2,), (9,)]
+        for refused in ("y) VALUES (-1)", "y, w) VALUES (3, 2)"):
+            with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+                con.execute(f"INSERT INTO t ({refused}")
+    check_sound(target)
+    assert not merge3_files(source, target, source, target).notes
+
+
+@pytest.mark.parametrize("column", ["", ", parent INT"])
+@pytest.mark.parametrize("mode", [Mode.MERGE, Mode.REBASE])
+def test_rows_follow_new_numbers_by_a_reference_that_only_their_source_declares(
+    tmp_path, column, mode
+):
+    target = script(
+        tmp_path / "t.db",
+        f"CREATE TABLE t (k{column}); CREATE TABLE p (id INTEGER PRIMARY KEY, n);"
+        "INSERT INTO p VALUES (1, 'ours');",
+    )
+    source = script(
+        tmp_path / "s.db",
+        "CREATE TABLE p (id INTEGER PRIMARY KEY, n); INSERT INTO p VALUES (1, 'theirs');"
+        "CREATE TABLE t (k, parent INT REFERENCES p (id)); INSERT INTO t VALUES ('row', 1);",
+    )
+    assert merge_files(target, [source], options=MergeOptions(renumber=True, mode=mode)).written
+    assert query(target, "SELECT k, n FROM t JOIN p ON parent = id") == [("row", "theirs")]
 
 
 def test_a_dangling_reference_is_a_conflict(tmp_path):
