@@ -10,6 +10,7 @@ The resulting table: ours with the outcome applied, as one ordered query.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -239,12 +240,20 @@ class TableOutcome:
 
 
 def plain(kind: str, expression: str) -> str:
-    """``expression`` as a value that Python gets unchanged: text if Python has no such type."""
+    """``expression`` as a value that Python gets unchanged: text if Python has no such type.
+
+    That of a union is JSON, which names the member: 1 and '1' may be two values of it.
+    """
     if kind in _INTEGERS or kind in ("DOUBLE", "FLOAT", "VARCHAR", "BLOB"):
         return expression
     if kind == "BOOLEAN":
         return f"{expression}::INTEGER"
+    if _UNION.search(kind):
+        return f"to_json({expression})::VARCHAR"
     return f"{expression}::VARCHAR"
+
+
+_UNION = re.compile(r"\bUNION\(")
 
 
 def conflicts_of(

@@ -25,7 +25,18 @@ from gitxexp.tables.row_diff import diff_files
 from gitxexp.tables.sqlite import pages, row_diff
 from gitxexp.tables.sqlite.pages import stage_ranges
 from gitxexp.tables.textconv import sqlite_key, sqlite_tables, textconv
-from tests.tables.support import Row, bag, budget, digest, in_process, mark, schemas, tables, write
+from tests.tables.support import (
+    Row,
+    bag,
+    budget,
+    database,
+    digest,
+    in_process,
+    mark,
+    schemas,
+    tables,
+    write,
+)
 
 KINDS = ("parquet", "duckdb", "db")
 
@@ -135,6 +146,22 @@ def test_values_that_are_nearly_equal_differ(kind: str, old: str, new: str, tmp_
             con.execute(f"INSERT INTO t VALUES (1, {old}), (1, {old}), (2, {value})")
     assert [(t.added, t.removed, t.changed) for t in diff_files(a, b)] == [(1, 1, 0)]
     assert [(t.added, t.removed, t.changed) for t in diff_files(a, b, ["k"])] == [(0, 0, 1)]
+
+
+def test_values_of_two_members_of_a_union_are_told_apart(tmp_path: Path) -> None:
+    files = []
+    for name, value in (("a", "n := 1"), ("b", "s := '1'")):
+        files.append(tmp_path / f"{name}.duckdb")
+        with database(files[-1]) as con:
+            con.execute(
+                "CREATE TABLE t (id INT PRIMARY KEY, u UNION(n INT, s TEXT), l UNION(n INT, s TEXT)[])"
+            )
+            con.execute(f"INSERT INTO t SELECT 1, u, [u] FROM (SELECT union_value({value}) AS u)")
+    assert diff_files(*files)[0].rows[0].cells == {
+        "u": ('{"n":1}', '{"s":"1"}'),
+        "l": ('[{"n":1}]', '[{"s":"1"}]'),
+    }
+    assert len({*textconv(files[0])} ^ {*textconv(files[1])}) == 2
 
 
 @pytest.mark.parametrize("kind", KINDS)
