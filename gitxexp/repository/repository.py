@@ -268,6 +268,14 @@ class Project:
         """Add the project's prefix to a version given without one."""
         return version if version.prefix else version._replace(prefix=self.prefix)
 
+    def git_remote(self, branch: str | None, wanted: str | None = None) -> str:
+        """The git remote to push to: see :func:`gitxexp.storage.git.choose_remote`."""
+        return storage_git.choose_remote(self.git, branch, wanted, self.config.tag_remote)
+
+    def git_remote_if_any(self, branch: str | None, wanted: str | None = None) -> str | None:
+        """As :meth:`git_remote`; None if there is no remote and none is named."""
+        return self.git_remote(branch, wanted) if wanted or self.git.lines("remote") else None
+
     def outputs(self) -> list[Output]:
         """The project's DVC outputs in the work tree, by path, and those of the next commit that a
         sparse checkout leaves out. Raises XexpError naming a broken pointer."""

@@ -354,6 +354,10 @@ class Aligned:
     def names(self) -> tuple[str, ...]:
         return tuple(self.columns)
 
+    def cells(self, key: Sequence[str]) -> list[str]:
+        """The columns that are not in the key."""
+        return [name for name in self.columns if name not in key]
+
 
 def align(
     session: Session,

@@ -201,7 +201,7 @@ class Pivot:
 
     @property
     def _names(self) -> list[str]:
-        return [name for name in self.table.columns if name not in self.key]
+        return self.table.cells(self.key)
 
     def _same(self, name: str, one: str, other: str) -> str:
         return f"({' AND '.join(alike(self.table, name, one, other))})"

@@ -63,7 +63,7 @@ class _Keyed:
 
     @property
     def cells(self) -> list[str]:
-        return [name for name in self.table.columns if name not in self.key]
+        return self.table.cells(self.key)
 
 
 def merge_keyed(

@@ -20,7 +20,6 @@ from gitxexp.storage.dvc.changes import ChangeKind, is_written_since, status
 from gitxexp.storage.dvc.places import has_dvc
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.session import NoRemote
-from gitxexp.storage.git import choose_remote
 from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Objects, Progress, objects_of
 from gitxexp.workflows.artifacts.get import other_worktrees
@@ -81,7 +80,7 @@ def pull(project: Project, request: PullRequest, progress: Progress | None = Non
     known = set(project.git.refs("refs/tags"))
     promoted = {promotion.id for promotion in _promotions(project)}
     branch, _ = project.git.head()
-    remote = choose_remote(project.git, branch, request.remote, project.config.tag_remote)
+    remote = project.git_remote(branch, request.remote)
     numbers = _renumbered(project, _fetch_tags(project, remote, progress), remote)
     has_data = request.data and has_dvc(project.top)
     own = _written_here(project) if has_data else frozenset[str]()

@@ -18,7 +18,7 @@ from gitxexp.storage.dvc import remote as dvc_remote
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.remote import MissingObject, PushReport, missing_on_remote
 from gitxexp.storage.dvc.repair import WorkTreeFiles, restore
-from gitxexp.storage.git import PushRejected, choose_remote
+from gitxexp.storage.git import PushRejected
 from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Progress, pushable
 from gitxexp.workflows.artifacts.get import other_worktrees
@@ -92,7 +92,7 @@ def plan(
     reached.
     """
     branch, head = project.git.head()
-    name = _git_remote(project, branch, git_remote)
+    name = project.git_remote_if_any(branch, git_remote)
     wanted = list(chosen if chosen is not None else project.experiments())
     clashing: list[Experiment] = []
     behind = False
@@ -280,12 +280,6 @@ def unpushed(
     """Every object of these commits' artifacts that its remote lacks, by full listing."""
     outputs = _outputs_of(project, commits)
     return missing_on_remote(project.top, outputs, remote, other_worktrees(project), project.proofs)
-
-
-def _git_remote(project: Project, branch: str | None, wanted: str | None) -> str | None:
-    if not wanted and not project.git.lines("remote"):
-        return None
-    return choose_remote(project.git, branch, wanted, project.config.tag_remote)
 
 
 def _ahead(project: Project, git_remote: str | None) -> bool:

@@ -97,7 +97,8 @@ def collect(top: Path, config: Config, wanted: RunChoice) -> Collected:
 
     Raises XexpError if the requested run is in no results database.
     """
-    run, beside, notes = (None, [], []) if wanted.files_only else _choose(top, config, wanted)
+    chosen = _ChosenRun() if wanted.files_only else _choose(top, config, wanted)
+    run, beside, notes = chosen.run, list(chosen.beside), list(chosen.notes)
     before = None
     if not wanted.use_run:
         before, run = run, None
@@ -238,32 +239,36 @@ def role_rules(config: Config) -> RoleRules:
     return RoleRules(globs, frozenset(params), frozenset(metrics))
 
 
-def _choose(
-    top: Path, config: Config, wanted: RunChoice
-) -> tuple[Run | None, list[Run], list[str]]:
-    """Return the run that is asked for, or that wrote last; what it is in other databases, where that
-    is certain; and notes."""
+@dataclass(frozen=True)
+class _ChosenRun:
+    """The run that is asked for, or that wrote last; what it is in other databases, where that is
+    certain; and notes."""
+
+    run: Run | None = None
+    beside: tuple[Run, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def _choose(top: Path, config: Config, wanted: RunChoice) -> _ChosenRun:
     rules, table = role_rules(config), config.results_table or None
     if wanted.best:
         runs = all_runs(top, config)
         if wanted.among is not None:
             runs = [run for run in runs if run.id in wanted.among]
         best, notes = _best(runs, wanted.best, maximize(config, wanted.best))
-        return best, [], notes
+        return _ChosenRun(best, notes=tuple(notes))
     if wanted.run:
         named = _named(all_runs(top, config), wanted.run, config)
         if any((part.table, part.run) in wanted.windows for part in named.parts):
             named = find_run(named.database, named.id, table, rules, wanted.windows)
-        return named, [], []
+        return _ChosenRun(named)
     paths = _having_table(stores.sources(top, config), table)
     latest = [run for path in paths if (run := latest_run(path, table, rules))]
     if len(latest) > 1:
         latest = [stores.dated(top, run) for run in latest]
     # A table without times belongs to the last run, and its time is unknown.
     run = max((run for run in latest if run.ended), key=_when, default=None)
-    if (
-        run is not None
-    ):  # of a merged database and its parts, the one with most runs is the merged one
+    if run is not None:  # a merged database has more runs than its parts
         same = [one for one in latest if one.id == run.id and _when(one) == _when(run)]
         if len(same) > 1:
             run = max(same, key=lambda one: len(trackers_runs.run_rows(one.database, table)))
@@ -279,7 +284,7 @@ def _choose(
                 f"{name} has run {one.id} of the same time, whose values are not taken: git xexp run"
                 " takes all that one command logs"
             )
-    return run, beside, notes
+    return _ChosenRun(run, tuple(beside), tuple(notes))
 
 
 #: Seconds between the last rows of one run in two databases.

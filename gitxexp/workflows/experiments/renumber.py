@@ -23,7 +23,6 @@ from gitxexp.repository.tags import Experiment
 from gitxexp.repository.version import AnyVersion, Level, NamedVersion
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.add import add
-from gitxexp.storage.git import choose_remote
 from gitxexp.storage.git_write import GitWriter
 from gitxexp.trackers.stamps import restamp
 from gitxexp.workflows.experiments import collect, describe
@@ -62,7 +61,7 @@ def renumber(
     ours = project.tags_as_made().named(str(old))
     if ours is None:
         raise XexpError(f"there is no experiment {old} here", "git xexp explore list")
-    name = _remote(project, branch, remote)
+    name = project.git_remote_if_any(branch, remote)
     there = GitWriter(project.git).remote_tags(name, f"refs/tags/{old.prefix}e*") if name else {}
     if there.get(ours.name) == ours.oid:
         raise XexpError(
@@ -85,12 +84,6 @@ def renumber(
         running.summary.append(f"{ours.name} is {new}")
         running.outcome.update(version=str(new), commit=commit)
     return Renumbered(old, new, commit, rows, theirs is not None)
-
-
-def _remote(project: Project, branch: str | None, wanted: str | None) -> str | None:
-    if wanted is None and not project.git.lines("remote"):
-        return None
-    return choose_remote(project.git, branch, wanted, project.config.tag_remote)
 
 
 def fetched(project: Project, remote: str | None, ours: Experiment) -> Experiment | None:

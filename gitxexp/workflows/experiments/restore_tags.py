@@ -16,7 +16,6 @@ from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import config, registry, tag_message
 from gitxexp.repository.commit import RefMoved
 from gitxexp.repository.repository import Project, Running
-from gitxexp.storage.git import choose_remote
 from gitxexp.storage.git_write import GitWriter
 
 
@@ -68,10 +67,10 @@ def _fetch(
     project: Project, running: Running, remote: str | None, missing: Iterable[str]
 ) -> list[str]:
     """Fetch those tags that the remote has; their names."""
-    if not remote and not project.git.lines("remote"):
-        return []
     branch, _ = project.git.head()
-    name = choose_remote(project.git, branch, remote, project.config.tag_remote)
+    name = project.git_remote_if_any(branch, remote)
+    if name is None:
+        return []
     git = GitWriter(project.git)
     try:
         there = git.remote_tags(name)

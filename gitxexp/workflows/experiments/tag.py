@@ -41,7 +41,6 @@ from gitxexp.storage.git import (
     asked_anew,
     asked_once,
     begun,
-    choose_remote,
 )
 from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import hash_file
@@ -141,10 +140,11 @@ def within(
             tracked = (*tracked, *track(project, running, own))
         plan = replace(plan, outputs=tuple(project.outputs()))
     stamped = stamp_rows(project, running, plan)
-    plan, outputs, touched = _add(project, running, plan, request)
+    added = _add(project, running, plan, request)
+    plan, touched = added.plan, added.touched
     if request.commit and (database := _in_git(project, plan, written=stamped > 0)):
-        touched = [*touched, database]
-    final = _final(project, plan, request, outputs)
+        touched = (*touched, database)
+    final = _final(project, plan, request, added.outputs)
     commit = plan.head
     if request.commit:
         _register(project, running, final, experiments_plan.own_id(request))
@@ -160,8 +160,8 @@ def within(
     if publish is not None:
         publish(running, plan.version, plan.branch, commit)
         unproved.proved(project.state, [oid])
-    added = tuple(output.path for output in plan.changed)
-    return Tagged(plan.version, plan.reason, final, commit, oid, added, stamped, plan.notes)
+    changed = tuple(output.path for output in plan.changed)
+    return Tagged(plan.version, plan.reason, final, commit, oid, changed, stamped, plan.notes)
 
 
 def place_kept(project: Project, running: Running, kept: Iterable[KeptFile]) -> None:
@@ -188,16 +188,23 @@ def _in_git(project: Project, plan: Plan, *, written: bool) -> str | None:
         return path
 
 
-def _add(
-    project: Project, running: Running, plan: Plan, request: TagRequest
-) -> tuple[Plan, list[Output], list[str]]:
-    """``dvc add`` what changed; returns the plan, all outputs and the files that DVC touched."""
-    outputs = list(plan.outputs)
+@dataclass(frozen=True)
+class _AddedOutputs:
+    """The plan after ``dvc add``, all outputs, and the files that DVC touched."""
+
+    plan: Plan
+    outputs: Sequence[Output]
+    touched: tuple[str, ...] = ()
+
+
+def _add(project: Project, running: Running, plan: Plan, request: TagRequest) -> _AddedOutputs:
+    """``dvc add`` what changed."""
+    outputs = plan.outputs
     if not request.commit or not outputs:
-        return plan, outputs, []
+        return _AddedOutputs(plan, outputs)
     changed = outputs_of(project, outputs).changed
     if not changed:
-        return replace(plan, changed=()), outputs, []
+        return _AddedOutputs(replace(plan, changed=()), outputs)
     names = [output.path for output in changed]
     with objects_noted(project, running, names) as noted:
         written = [
@@ -211,7 +218,7 @@ def _add(
         added = add(project.top, names, project.progress)
         noted += added.every
     every = [output for output in added.every if project.config.has(output.path)]
-    return replace(plan, changed=tuple(changed)), every, list(added.touched)
+    return _AddedOutputs(replace(plan, changed=tuple(changed)), every, tuple(added.touched))
 
 
 def _final(project: Project, plan: Plan, request: TagRequest, outputs: Iterable[Output]) -> Payload:
@@ -258,7 +265,7 @@ def tag_and_push(
     """
     project.recover_first(wait=wait)
     branch, _ = project.git.head()
-    name = choose_remote(project.git, branch, remote, project.config.tag_remote)
+    name = project.git_remote(branch, remote)
     for left in reversed(range(_TRIES)):
         elsewhere = _taken_on(project.git, name, project.prefix)
         try:

@@ -212,17 +212,15 @@ def _file(task: _Task) -> Resolved:
 def _pointer(task: _Task) -> Resolved:
     prepare = _settler(task.folder) if task.options.settled else None
     place, path, texts = task.place, task.path, task.texts
-    merged, report, _ = pointers.merged_pointer(
-        place, task.folder, texts, path, task.options, prepare
-    )
-    if report is not None:
-        _refuse_rest(path, report)
-    code, text = task.text(merged)
+    merged = pointers.merged_pointer(place, task.folder, texts, path, task.options, prepare)
+    if merged.report is not None:
+        _refuse_rest(path, merged.report)
+    code, text = task.text(merged.texts)
     if code:
         raise _other_lines(task.project, path)
     paths_gate.write(task.project.top, task.path, text)
     placed = pointers.materialise(place, path, text, texts[1])
-    return Resolved(path, report, tuple(pointers.after(path, placed)))
+    return Resolved(path, merged.report, tuple(pointers.after(path, placed)))
 
 
 def _settler(folder: Path) -> Prepare:

@@ -12,7 +12,6 @@ from gitxexp.repository import registry
 from gitxexp.repository.commit import RefMoved
 from gitxexp.repository.repository import Project, Running
 from gitxexp.storage.dvc import pointers
-from gitxexp.storage.git import choose_remote
 from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Objects
 from gitxexp.workflows.models.context import ModelContext
@@ -66,10 +65,10 @@ def plan(
     project.require_set_up()
     found = entries(project, names)
     asked, there = None, dict[str, str]()
-    if (from_remote or not force) and (remote or project.git.lines("remote")):
+    if from_remote or not force:
         branch, _ = project.git.head()
-        asked = choose_remote(project.git, branch, remote, project.config.tag_remote)
-        there = _tags_of(project, asked, found)
+        asked = project.git_remote_if_any(branch, remote)
+        there = _tags_of(project, asked, found) if asked else {}
     if from_remote and asked is None:
         raise XexpError("there is no git remote to delete from", "leave out --remote")
     others = [e.version for e in found if e.tag and there.get(e.version, e.tag.oid) != e.tag.oid]

@@ -24,7 +24,7 @@ from gitxexp.common.secrets import without_secrets
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc import places, pointers, remote
 from gitxexp.storage.dvc.share import name_remotes
-from gitxexp.storage.git import Git, GitError, choose_remote
+from gitxexp.storage.git import Git, GitError
 from gitxexp.storage.objects import hash_file
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.sweeps import job as sweeps_job
@@ -74,7 +74,7 @@ def source_of(project: Project, sweep: str, revision: str) -> CloneSource:
     """What the workers of a sweep clone. Raises XexpError if no git remote has the commit."""
     git = project.at_top
     branch, _ = git.head()
-    name = choose_remote(git, branch, None, project.config.tag_remote)
+    name = project.git_remote(branch)
     refs = git.lines("for-each-ref", "--contains", revision, "--format=%(refname)",
                      f"refs/remotes/{name}/")  # fmt: skip
     if not refs:

@@ -205,10 +205,10 @@ def plan_worktree(
             f"'{request.name}' is not a name for a worktree", "like: git xexp worktree new lr-sweep"
         )
     commit, at = _start(project, request.at)
-    branch, new, commit = _branch(project, request, commit, trees)
+    branch = _branch(project, request, commit, trees)
     path = _path(project, request, trees)
     return WorktreePlan(
-        request.name, path, branch, new, commit, at, kinds_of(project, request.link),
+        request.name, path, branch.name, branch.new, branch.commit, at, kinds_of(project, request.link),
         _exclude(path, trees), request.fetch, request.kind, request.submodules,
     )  # fmt: skip
 
@@ -246,12 +246,20 @@ def kinds_of(project: Project, link: str | None) -> tuple[str, ...]:
     return LINKS[1:] if link == "auto" else (link,)
 
 
+@dataclass(frozen=True)
+class _Branch:
+    """The branch to check out at ``commit``; no ``name``: a detached HEAD."""
+
+    name: str | None
+    new: bool
+    commit: str
+
+
 def _branch(
     project: Project, request: WorktreeRequest, commit: str, trees: Sequence[Worktree]
-) -> tuple[str | None, bool, str]:
-    """``(branch, whether it is new, where it is)``."""
+) -> _Branch:
     if request.kind == records.EXPLORE:
-        return None, False, commit
+        return _Branch(None, False, commit)
     branch = request.branch or project.config.worktree_branch.replace("{name}", request.name)
     if branch.startswith("-") or not _is_branch_name(project, branch):
         raise UsageError(
@@ -259,7 +267,7 @@ def _branch(
         )
     there = project.git.resolve(f"refs/heads/{branch}")
     if there is None:
-        return branch, True, commit
+        return _Branch(branch, True, commit)
     user = next((tree for tree in trees if tree.branch == branch), None)
     if user is not None:
         hint = "choose another name, or --branch B"
@@ -276,7 +284,7 @@ def _branch(
         raise XexpError(
             f"branch {branch} exists and is not at {request.at}", "leave out --at, or --branch"
         )
-    return branch, False, there
+    return _Branch(branch, False, there)
 
 
 def _is_branch_name(project: Project, name: str) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.streams import tell
 from gitxexp.storage.dvc.pointer_file import Output, PointerParser
@@ -46,26 +47,25 @@ def merge_pointer(
     base, ours, theirs = (side.read_bytes() for side in sides)
     texts = (base, ours, theirs)
     try:
-        merged, report, oid = merged_pointer(place, folder, texts, name)
+        merged = merged_pointer(place, folder, texts, name)
     except XexpError:
         if _leave_markers(sides, marker):
             raise
         reports.forget(place, name)
-        return (
-            0  # their changes do not overlap: different fields, or different outputs of one pointer
-        )
+        return 0  # the changes do not overlap: other fields, or other outputs of one pointer
+    report = merged.report
     if report is not None and not report.written:
         _leave_markers(sides, marker)
         reports.save(place, name, report.conflicts)
         tell(conflict_line(name.removesuffix(".dvc"), report))
         return 1
-    code, text = three_texts(folder, merged, marker)
+    code, text = three_texts(folder, merged.texts, marker)
     write(sides[1], text)
     if code:
         reports.save(place, name, (), "its rows were merged, its other fields differ")
         return 1
     reports.forget(place, name)
-    if report is not None and oid is not None:
+    if report is not None and merged.oid is not None:
         sure = not may_be_refused(place)
         give_account(
             name, report, materialise(place, name, text, ours) if sure else PlacedOutput.LATER
@@ -80,6 +80,17 @@ def may_be_refused(place: GitPlace) -> bool:
     return subprocess.run(command, cwd=place.top, capture_output=True, check=False).returncode == 1
 
 
+@dataclass(frozen=True)
+class MergedPointer:
+    """Three texts with the hash and size of the merged object ``oid``, which is then in the cache.
+
+    The report is None if no rows had to be merged, ``oid`` if nothing was."""
+
+    texts: Texts
+    report: MergeReport | None = None
+    oid: str | None = None
+
+
 def merged_pointer(
     place: GitPlace,
     folder: Path,
@@ -87,13 +98,11 @@ def merged_pointer(
     name: str,
     options: MergeOptions | None = None,
     prepare: Prepare | None = None,
-) -> tuple[Texts, MergeReport | None, str | None]:
-    """Return the three texts with the hash and size of the merged object, which is then in the
-    cache.
+) -> MergedPointer:
+    """Merge the object that three pointers name.
 
-    ``prepare`` may replace two objects before their rows are merged. The report is None if no rows
-    had to be merged. Raises XexpError for content that cannot be merged by rows or, in a directory,
-    by files, or if an object is nowhere.
+    ``prepare`` may replace two objects before their rows are merged. Raises XexpError for content
+    that cannot be merged by rows or, in a directory, by files, or if an object is nowhere.
     """
     base, ours, theirs = (_output(place, name, text) if text else None for text in texts)
     if ours is None or theirs is None:
@@ -102,8 +111,8 @@ def merged_pointer(
         place, folder, (base, ours, theirs), options or MergeOptions(), prepare
     )
     if data is None:
-        return texts, report, None
-    return _with(texts, data), report, data.oid
+        return MergedPointer(texts, report)
+    return MergedPointer(_with(texts, data), report, data.oid)
 
 
 def merged_output(
