@@ -159,17 +159,47 @@ def test_a_rebase_goes_by_the_run_where_the_version_is_missing(tmp_path: Path, b
 
 
 @pytest.mark.parametrize("by", ENGINES)
-@pytest.mark.parametrize("versions", [("e1", None, None), (None, "e1", None), (None, None, "e1")])
+@pytest.mark.parametrize(
+    "versions",
+    [("e1", None, None), (None, "e1", None), (None, None, "e1"), (None, "e1", *[None] * 8)],
+)
 def test_the_last_source_wins_whoever_knows_the_version_of_a_run(
     tmp_path: Path, versions: Sequence[str | None], by: Engine
 ) -> None:
-    """Also where the row that knows it is the one that is replaced."""
+    """Also where the row that knows it is the one that is replaced, or of a source far from the last."""
     files = [
         write(tmp_path / f"{step}.db", [(version, "r", step, 0.5, None)], "")
         for step, version in enumerate(versions)
     ]
     engine.merge(files[0], files[1:], None, MergeOptions(mode=Mode.REBASE), engine=by)
-    assert read(files[0]) == [(versions[-1], "r", 2, 0.5, None)]
+    assert read(files[0]) == [(versions[-1], "r", len(versions) - 1, 0.5, None)]
+
+
+@pytest.mark.parametrize("by", ENGINES)
+def test_a_rebase_knows_the_version_of_a_run_also_for_a_source_without_that_column(
+    tmp_path: Path, by: Engine
+) -> None:
+    target = write(tmp_path / "a.db", OTHER, "")
+    middle, last = tmp_path / "b.db", write(tmp_path / "c.db", FIRST, "")
+    with closing(sqlite3.connect(middle)) as con:
+        con.execute("CREATE TABLE t AS SELECT 'r1' AS track_id, 5 AS step, 0.1 AS f1")
+        con.commit()
+    engine.merge(target, [middle, last], None, MergeOptions(mode=Mode.REBASE), engine=by)
+    assert read(target) == [*FIRST, *OTHER]
+
+
+@pytest.mark.parametrize("by", ENGINES)
+def test_a_row_meets_the_stamp_of_the_row_that_won_before_it(tmp_path: Path, by: Engine) -> None:
+    """The third is of the run of the second, and says of it what the second lacks."""
+    rows: Rows = [
+        ("e0.1.0", "r2", 0, 0.5, None),
+        ("e0.2.0", "r1", 0, 0.5, None),
+        (None, "r1", 0, 0.5, "abc"),
+    ]
+    files = [write(tmp_path / f"{n}.db", [row], "") for n, row in enumerate(rows)]
+    options = MergeOptions(key=("step",), on_conflict=OnConflict.THEIRS, fill=False)
+    engine.merge(files[0], files[1:], None, options, engine=by)
+    assert read(files[0]) == [("e0.2.0", "r1", 0, 0.5, "abc")]
 
 
 @pytest.mark.parametrize("by", ENGINES)

@@ -20,7 +20,7 @@ from gitxexp.tables.duckdb.rows import (
     shared,
 )
 from gitxexp.tables.duckdb.session import EMPTY, Session
-from gitxexp.tables.plan import Value
+from gitxexp.tables.plan import MergeOptions, OnConflict, Value
 from gitxexp.tables.rules import (
     Stamp,
     StampedRow,
@@ -73,21 +73,25 @@ def restamped(
     base: Side | None = None,
     *,
     apart: bool = False,
+    options: MergeOptions | None = None,
 ) -> Restamped:
     """Give equal rows one stamp on all sides (:func:`rules.merge_stamped`).
 
     By ``key``; without one, in rows whose key has a NULL, or if different rows of one key stay
-    ``apart``, by all columns but the stamps. ``base`` is one of the others in a three-way merge.
+    ``apart``, by all columns but the stamps. ``base`` is one of the others in a three-way merge;
+    ``options`` are those of a two-way merge.
     """
     stamps = stamps_of(table.names, key)
     rest = [c for c in table.names if not stamps.holds(c)]
     sides = [*([table.ours] if table.ours else []), *table.others]
     if not stamps.columns or not rest or len(sides) < 2:
         return Restamped(table)
+    by_key = 0  # groups, which come first
     if apart or not key:
         groups = _differing(session, table, rest, stamps)
     else:
         groups = _differing(session, table, list(key), stamps)
+        by_key = len(groups)
         null = " OR ".join(f"{quote(c)} IS NULL" for c in key)
         theirs = " UNION ALL ".join(f"SELECT {listed(key)} FROM ({s.query})" for s in table.others)
         if len(key) < len(rest) and session.rows(f"SELECT 1 FROM ({theirs}) WHERE {null} LIMIT 1"):
@@ -95,12 +99,15 @@ def restamped(
     if not groups:
         return Restamped(table)
     changes = _Changes(len(sides))
-    for (rows,) in groups:
+    for place, (rows,) in enumerate(groups):
         by_side: list[list[StampedRow]] = [[] for _ in sides]
         for row in sorted(rows, key=lambda row: row["at"]):
             by_side[row["n"]].append(StampedRow(row["at"], row["run"], tuple(row["s"])))
         if base is not None:
             changes.three_way(by_side, sides.index(base), len(sides) - 1, stamps.versions)
+        elif options and place < by_key and all(len(side) < 2 for side in by_side):
+            rows = [(n, row) for n, side in enumerate(by_side) for row in side]
+            changes.by_key(rows, stamps.versions, options)
         else:
             changes.two_way(by_side, stamps.versions)
     return _applied(session, table, stamps, changes)
@@ -246,8 +253,33 @@ class _Changes:
                 else:
                     members[slot].append((n, row))
         for stamp, held in zip(slots, members, strict=True):
-            for n, row in held:
-                self._set(n, row, stamp)
+            self._set_all(held, stamp)
+
+    def by_key(
+        self, rows: Sequence[tuple[int, StampedRow]], versions: int, options: MergeOptions
+    ) -> None:
+        """Process the rows of one key in turn: each meets what those before it made of the key's row."""
+        last, fill = options.on_conflict is OnConflict.THEIRS, options.fill
+
+        def settled(one: Value, other: Value) -> Value:
+            first, second = (other, one) if last else (one, other)
+            return second if fill and first is None else first
+
+        run, stamp = rows[0][1].run, rows[0][1].stamp
+        members = [rows[0]]
+        for n, row in rows[1:]:
+            group = merge_stamped((), [StampedRow(0, run, stamp)], [row], versions)
+            self.differing += group.differing
+            if group.partners:
+                stamp = group.theirs[row.place]
+                members.append((n, row))
+            else:
+                if last:
+                    self._set_all(members, stamp)
+                    members = [(n, row)]
+                stamp = tuple(map(settled, stamp, row.stamp))
+            run = settled(run, row.run)
+        self._set_all(members, stamp)
 
     def three_way(
         self, by_side: Sequence[Sequence[StampedRow]], base: int, theirs: int, versions: int
@@ -265,6 +297,10 @@ class _Changes:
             stamp = group.ours.get(row.place)
             if row.place in added and stamp is not None:
                 self._set(0, row, stamp)
+
+    def _set_all(self, rows: Iterable[tuple[int, StampedRow]], stamp: Stamp) -> None:
+        for n, row in rows:
+            self._set(n, row, stamp)
 
     def _set(self, side: int, row: StampedRow, stamp: Stamp) -> None:
         if stamp != row.stamp:

@@ -430,7 +430,7 @@ def merge_table(session: Session, table: Aligned, options: MergeOptions) -> Tabl
     owner = table.ours or table.others[0]
     counted = owner.table.primary and (*owner.table.unique[0],) == key
     apart = keeps_both(options, RowKey(key, declared)) or renumbers(options, counted)
-    stamped = restamped(session, table, key, apart=apart)
+    stamped = restamped(session, table, key, apart=apart, options=options)
 
     def decide(part: Aligned) -> TableOutcome:
         if key:

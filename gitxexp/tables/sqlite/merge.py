@@ -36,7 +36,12 @@ from gitxexp.tables.sqlite.keyless import Subset, grouping, merge_keyless
 from gitxexp.tables.sqlite.objects import Extras, follow_objects
 from gitxexp.tables.sqlite.pages import Apart, Copies, narrow, near_rows, stage_ranges
 from gitxexp.tables.sqlite.prefixes import within
-from gitxexp.tables.sqlite.rebase import make_way, replacing_key
+from gitxexp.tables.sqlite.rebase import (
+    lacks_versions,
+    learn_versions,
+    make_way,
+    replacing_key,
+)
 from gitxexp.tables.sqlite.schema import Column, Key, Schema, Table, read_schema
 from gitxexp.tables.sqlite.source import Source, connect, open_sources, transcode
 from gitxexp.tables.sqlite.target import InPlace, NewFile, Work, refuse_links
@@ -294,10 +299,13 @@ class _Run:
             for i, table in enumerate(tables):
                 name = fold(table.target.name)
                 offering = [turn for turn in turns if name in turn.feeds]
-                each(
-                    reversed(offering),
-                    partial(self._make_way, name=name, offering=offering, write=write),
-                )
+                tally = account.of(name)
+                key = replacing_key([t.feeds[name] for t in offering], options.key, tally)
+                lacking = set[int]()
+                each(offering, partial(self._look, name=name, key=key, lacking=lacking))
+                if lacking:
+                    each(offering, partial(self._learn, name=name, key=key, write=write))
+                each(reversed(offering), partial(self._make_way, name=name, key=key, write=write))
                 each(offering, partial(self._bring, name=name, write=write))
                 self._tick(i + 1, len(tables))
 
@@ -312,20 +320,21 @@ class _Run:
             if few:
                 self._end(account, commit)
 
-    def _make_way(self, turn: _Turn, name: str, offering: Sequence[_Turn], write: Writer) -> None:
+    def _look(self, turn: _Turn, name: str, key: tuple[str, ...], lacking: set[int]) -> None:
+        if lacks_versions(self.work.con, turn.feeds[name], key):
+            lacking.add(turn.number)
+
+    def _learn(self, turn: _Turn, name: str, key: tuple[str, ...], write: Writer) -> None:
+        learn_versions(self.work.con, turn.feeds[name], key[0], write)
+
+    def _make_way(self, turn: _Turn, name: str, key: tuple[str, ...], write: Writer) -> None:
         feed, tally = turn.feeds[name], write.account.of(name)
-        names = replacing_key(feed, self.options.key, tally)
-        if not names or kind_of(tally.name, feed.columns, turn.schema.tables):
+        if not key or kind_of(tally.name, feed.columns, turn.schema.tables):
             return
         tally.keyed = True
         write.moved = turn.moved
-        others = [
-            other.feeds[name]
-            for other in offering
-            if other.batch == turn.batch and other.number < turn.number
-        ]
         feed = follow_renumbered(self.work.con, feed, write)
-        turn.left = make_way(self.work.con, feed, names, turn.number, others, write)
+        turn.left = make_way(self.work.con, feed, key, turn.number, write)
 
     def _bring(self, turn: _Turn, name: str, write: Writer) -> None:
         """Merge what no later source replaces."""

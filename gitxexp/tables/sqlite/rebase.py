@@ -19,10 +19,13 @@ from gitxexp.tables.sqlite.two_way import among
 from gitxexp.tables.sqlite.write import Tally, Writer, fresh
 
 
-def replacing_key(feed: Feed, declared: Sequence[str], tally: Tally) -> tuple[str, ...]:
-    """The columns by which the offered rows replace the target's; () if there are none."""
-    both = [c for c in tally.before if feed.has_column(c)]
-    return () if feed.target.virtual else rebase_key(both, declared)
+def replacing_key(feeds: Sequence[Feed], declared: Sequence[str], tally: Tally) -> tuple[str, ...]:
+    """The columns by which the rows of all sources replace the target's; () if there are none.
+
+    They are the same for each source: rows of one that lacks a version are known by their run.
+    """
+    both = [c for c in tally.before if any(feed.has_column(c) for feed in feeds)]
+    return () if feeds[0].target.virtual else rebase_key(both, declared)
 
 
 def make_way(
@@ -30,15 +33,14 @@ def make_way(
     feed: Feed,
     names: tuple[str, ...],
     turn: int,
-    others: Sequence[Feed],
     write: Writer,
 ) -> str:
     """Delete what the offered rows replace; return a test for those that no later source replaces.
 
     Later sources come first here. A temporary table has the keys of all sources so far with the
-    ``turn`` of the last source that has them; ``others`` are the feeds of the sources to come.
+    ``turn`` of the last source that has them.
     """
-    values = _rebase_values(con, feed, names, others, write)
+    values = _rebase_values(con, feed, names, write)
     whole = " AND ".join(f"{v} IS NOT NULL" for v in values.offered)
     ks = [f"k{i}" for i in range(len(names))]
     columns = ", ".join([*ks, *(f"y{k}" for k in ks)])
@@ -78,53 +80,64 @@ class _RebaseValues:
         return [f"+{s} IS +{t} COLLATE BINARY AND typeof({s}) = typeof({t})" for s, t in pairs]
 
 
-def _rebase_values(
-    con: sqlite3.Connection,
-    feed: Feed,
-    names: tuple[str, ...],
-    others: Sequence[Feed],
-    write: Writer,
-) -> _RebaseValues:
-    """Return the key; rows without a version use that of their run in other rows, else the run.
-
-    The version of a run stays what it is in the target and all sources before any row is replaced.
-    """
-    offered, held = [feed.expr(c) for c in names], [f"t.{quote(c)}" for c in names]
+def lacks_versions(con: sqlite3.Connection, feed: Feed, names: tuple[str, ...]) -> bool:
+    """Whether rows of a run, offered or the target's, have no version where that is the key."""
     run = run_column(feed.columns)
-    plain = _RebaseValues(offered, held, fold(names[0]))
-    if len(names) > 1 or fold(names[0]) not in VERSION_COLUMNS or run is None:
-        return plain
-    if not feed.has(run):
-        return plain
-    name, table = names[0], f"main.{quote(feed.target.name)} AS t"
-    theirs, mine = feed.expr(run), f"t.{quote(run)}"
-    sides = [(mine, held[0], f"FROM {table} WHERE 1")]
-    sides += [
-        (each.expr(run), each.expr(name), each.source("1"))
-        for each in (feed, *others)
-        if each.has(run)
-    ]
-    runs = f"runs{write.account.of(feed.target.name).number}"
-    if any(
+    if len(names) != 1 or fold(names[0]) not in VERSION_COLUMNS or run is None:
+        return False
+    return any(
         con.execute(f"SELECT 1 {rows} AND {v} IS NULL AND {r} IS NOT NULL LIMIT 1").fetchone()
-        for r, v, rows in sides
-    ):
+        for r, v, rows in _sides(feed, run, names[0])
+    )
+
+
+def learn_versions(con: sqlite3.Connection, feed: Feed, name: str, write: Writer) -> None:
+    """Remember the version of each run that offered rows or the target's know; the least of several.
+
+    To be called for all sources before any row is replaced.
+    """
+    runs = _versions(feed, write)
+    con.execute(f"CREATE TEMP TABLE IF NOT EXISTS {runs}(run PRIMARY KEY, version) WITHOUT ROWID")
+    for r, v, rows in _sides(feed, run_column(feed.columns) or "", name):
         con.execute(
-            f"CREATE TEMP TABLE IF NOT EXISTS {runs}(run PRIMARY KEY, version) WITHOUT ROWID"
+            f"INSERT INTO temp.{runs} SELECT {r}, min({v}) {rows} AND {r} IS NOT NULL "
+            f"AND {v} IS NOT NULL GROUP BY {r} "
+            "ON CONFLICT DO UPDATE SET version = min(version, excluded.version)"
         )
-        known = " UNION ALL ".join(
-            f"SELECT {r} AS r, {v} AS v {rows} AND {r} IS NOT NULL AND {v} IS NOT NULL"
-            for r, v, rows in sides
-        )
-        con.execute(f"INSERT OR IGNORE INTO temp.{runs} SELECT r, min(v) FROM ({known}) GROUP BY r")
-    elif not con.execute("SELECT 1 FROM sqlite_temp_schema WHERE name = ?", (runs,)).fetchone():
-        return plain
+
+
+def _sides(feed: Feed, run: str, version: str) -> list[tuple[str, str, str]]:
+    """The run, the version and the place of the target's rows and of those offered, as SQL."""
+    held = f"FROM main.{quote(feed.target.name)} AS t WHERE 1"
+    sides = [(f"t.{quote(run)}", f"t.{quote(version)}", held)]
+    if feed.has(run):
+        sides.append((feed.expr(run), feed.expr(version), feed.source("1")))
+    return sides
+
+
+def _versions(feed: Feed, write: Writer) -> str:
+    return f"runs{write.account.of(feed.target.name).number}"
+
+
+def _exists(con: sqlite3.Connection, name: str) -> bool:
+    sql = "SELECT 1 FROM sqlite_temp_schema WHERE name = ?"
+    return con.execute(sql, (name,)).fetchone() is not None
+
+
+def _rebase_values(
+    con: sqlite3.Connection, feed: Feed, names: tuple[str, ...], write: Writer
+) -> _RebaseValues:
+    """Return the key; rows without a version use that of their run in other rows, else the run."""
+    offered, held = [feed.expr(c) for c in names], [f"t.{quote(c)}" for c in names]
+    run, runs = run_column(feed.columns), _versions(feed, write)
+    if run is None or not _exists(con, runs):
+        return _RebaseValues(offered, held, fold(names[0]))
 
     def value(version: str, name: str) -> str:
         found = f"(SELECT r.version FROM temp.{runs} AS r WHERE r.run = {name})"
         return f"coalesce({version}, {found}, {name})"
 
-    return _RebaseValues([value(offered[0], theirs)], [value(held[0], mine)])
+    return _RebaseValues([value(offered[0], feed.expr(run))], [value(held[0], f"t.{quote(run)}")])
 
 
 def _delete_rows(con: sqlite3.Connection, feed: Feed, values: _RebaseValues, whole: str) -> int:
