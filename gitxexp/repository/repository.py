@@ -188,6 +188,8 @@ class Project:
 
     def inside(self, path: Path) -> str | None:
         """Return ``path`` relative to the top of this work tree; None if outside."""
+        if ".." in path.parts:
+            path = path.resolve() if path.name == ".." else path.parent.resolve() / path.name
         return path.relative_to(self.top).as_posix() if path.is_relative_to(self.top) else None
 
     def shown(self, path: Path) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from gitxexp.storage import paths
 from gitxexp.storage.git import Git, TreeEntry
@@ -13,6 +14,13 @@ def links(git: Git, rev: str) -> list[TreeEntry]:
     """The submodules of a commit, with the commits that it names; asked at the top."""
     every = git.ls_tree(rev, recursive=True)
     return [each for each in every if each.kind == "commit" and paths.is_checked_out(each.path)]
+
+
+def other_repository(top: Path, path: str) -> str | None:
+    """The folder of the submodule, or other repository, around ``path`` below ``top``; None if there
+    is none."""
+    folders = (parent for parent in reversed(PurePosixPath(path, ".git").parents[:-1]))
+    return next((str(one) for one in folders if os.path.lexists(top / one / ".git")), None)
 
 
 def repository_of(tops: Iterable[Path], link: TreeEntry) -> Git | None:

@@ -134,6 +134,23 @@ def test_a_partial_clone_without_its_remote(tagged: Repo, tmp_path: Path) -> Non
     assert "  model.py  not fetched\n" in compared.out
 
 
+def test_promote_in_a_partial_clone_without_its_remote(tagged: Repo, tmp_path: Path) -> None:
+    """A model whose pointer was not fetched is not one that the tag lacks."""
+    tagged.git("config", "uploadpack.allowFilter", "true")
+    tagged.write("models/production/model.bin", b"newer")
+    tagged.dvc("add", "models/production/model.bin")
+    tagged.commit("newer")
+    run("git", "clone", "-q", "--filter=blob:none", f"file://{tagged.path}", tmp_path / "partial",
+        cwd=tmp_path).good()  # fmt: skip
+    shutil.move(tagged.path, tmp_path / "gone")
+    partial = Repo(tmp_path / "partial")
+    for words in (["e0.1.0"], ["--run", "run-lr-1.0"]):
+        unread = partial.xexp("promote", *words, "-n")
+        assert unread.code == 128 and "hint: this clone is partial" in unread.err
+    unread = partial.xexp("promote", "-n")
+    assert "could not fetch" in unread.err
+
+
 def test_init_sets_up_a_clone_whose_results_are_pointers(set_up: Repo) -> None:
     """GIT_LFS_SKIP_SMUDGE=1, or no git-lfs."""
     set_up.write(".xexp/config.toml", '[results]\ndatabases = ["results/experiments.db"]\n')

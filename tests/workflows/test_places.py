@@ -217,3 +217,14 @@ def test_a_shallow_clone_has_no_tags(ready: Repo, tmp_path: Path) -> None:
     assert shallow.xexp("explore", "show", "e0.1.0").err.endswith(f"hint: {said}")
     shallow.git("fetch", "-q", "--unshallow", "--tags")
     assert "e0.1.0" in shallow.xexp("explore").good().out
+
+
+def test_a_clone_without_tags_knows_that_there_are_some(ready: Repo, tmp_path: Path) -> None:
+    ready.xexp("tag", "-m", "x").good()
+    ready.git("clone", "-q", "--no-tags", f"file://{ready.path}", str(tmp_path / "clone"))
+    clone = Repo(tmp_path / "clone")
+    said = (
+        "there are no experiments here; the registry knows some: git fetch --tags,"
+        " or git xexp registry restore-tags\n"
+    )
+    assert clone.xexp("get", "e0.1.0", "train.py").err.endswith(f"hint: {said}")

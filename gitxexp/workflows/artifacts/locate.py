@@ -137,6 +137,8 @@ class CommitFiles:
                 files.append(_object(out, _below(path, out.path)))
         if not files and not opaque:
             return None
+        for link in (e.path for e in tracked if e.kind == "commit"):
+            note(f"{paths.shown(link)} is left out: it is a submodule")
         name = posixpath.basename(path) or "."
         single = single or any(out.path == path and not out.is_dir for out in opaque)
         return PathMatch(path, name, not single, tuple(files), tuple(opaque))
@@ -175,7 +177,7 @@ class CommitFiles:
     def _unknown(self, path: str) -> XexpError:
         where = self.called or self.commit[:10]
         for link in submodules.links(self.git, self.commit):
-            if path == link.path or path.startswith(f"{link.path}/"):
+            if f"{path}/".startswith(f"{link.path}/") or link.path.startswith(f"{path}/"):
                 below = shlex.quote(path[len(link.path) + 1 :] or "PATH")
                 command = f"git -C {shlex.quote(link.path)} xexp get {link.oid[:10]} {below}"
                 return XexpError(

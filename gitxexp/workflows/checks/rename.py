@@ -38,7 +38,7 @@ def rename(project: Project, running: Running, path: Path, old: str, new: str) -
                 for table in tables:
                     _rename_in(database, table, old, new)
     running.summary.append(
-        f"{old} is {new} in {counted(len(tables), 'table')} of {project.inside(path)}"
+        f"{old} is {new} in {counted(len(tables), 'table')} of {project.shown(path)}"
     )
 
 

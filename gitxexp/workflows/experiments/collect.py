@@ -326,7 +326,8 @@ def _named(runs: Sequence[Run], name: str, config: Config) -> Run:
         where = ", ".join(config.results_databases) or "no database has any"
         raise XexpError(
             f"no run '{name}': there are no runs ({where})",
-            "set [results] databases in .xexp/config.toml",
+            "train first, or fetch the results: dvc pull\n"
+            "if they are elsewhere, set [results] databases in .xexp/config.toml",
         )
     known = [run.id for run in runs]
     newest = f"the newest runs are: {', '.join(known[:3])}"

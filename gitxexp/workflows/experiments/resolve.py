@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from gitxexp.common.errors import XexpError
@@ -191,7 +192,7 @@ def _unknown(project: Project, name: str, tags: Tags) -> XexpError:
 
 
 def none_here(project: Project) -> str:
-    """The end of "there are no experiments": a shallow clone is made without tags."""
+    """The end of "there are no experiments": a shallow clone is made without tags, and so may any."""
     shallow = "in this shallow clone; get them: git fetch --unshallow --tags"
     if project.places.shallow:
         return shallow
@@ -199,6 +200,11 @@ def none_here(project: Project) -> str:
     others = [f"{folder}/" for folder in folders(top) if folder != project.folder] if top else []
     if others:
         return f"of this project; of {some(others, 3)} and all: git xexp list --all-projects"
+    with suppress(XexpError):
+        if top and project.registry.versions():
+            return (
+                "here; the registry knows some: git fetch --tags, or git xexp registry restore-tags"
+            )
     return "yet; make one: git xexp tag"
 
 

@@ -9,6 +9,7 @@ from gitxexp.common.errors import XexpError
 from gitxexp.repository.files import FolderMade
 from gitxexp.repository.repository import Project, Running
 from gitxexp.storage.dvc.add import Tracked, track_file, track_members
+from gitxexp.storage.submodules import other_repository
 from gitxexp.workflows.models.cache import objects_noted
 from gitxexp.workflows.models.inventory import Model, ModelStore, SlotContents
 from gitxexp.workflows.models.steps import KnownFile
@@ -40,7 +41,16 @@ def make_folder(running: Running, folder: Path) -> None:
 
 
 def require_untracked_by_git(store: ModelStore, paths: Iterable[str]) -> None:
-    """Raise XexpError if git itself tracks model files: DVC would refuse to add them."""
+    """Raise XexpError if git itself tracks model files: DVC would refuse to add them; or if they are
+    in another repository, whose pointers this one does not have."""
+    paths = list(paths)
+    for path in paths:
+        folder = other_repository(store.project.top, path.rstrip("/"))
+        if folder is not None:
+            raise XexpError(
+                f"{path.rstrip('/')} is in another repository, {folder}, so this one cannot track it",
+                "name other places in .xexp/config.toml: [models] production and candidates",
+            )
     held = store.project.at_top.fields("ls-files", "-z", "--", *paths)
     if held:
         more = f" and {len(held) - 1} more" if len(held) > 1 else ""

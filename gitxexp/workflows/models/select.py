@@ -27,6 +27,7 @@ from gitxexp.trackers.files import read_params
 from gitxexp.workflows.artifacts.locate import CommitFile, CommitFiles
 from gitxexp.workflows.experiments import collect, stores
 from gitxexp.workflows.experiments.collect import RunChoice
+from gitxexp.workflows.experiments.resolve import none_here
 from gitxexp.workflows.models import inventory, run_facts
 from gitxexp.workflows.models.context import ModelContext
 from gitxexp.workflows.models.inventory import Model, ModelStore, SlotModels
@@ -76,10 +77,17 @@ def by_run(context: ModelContext, run: str) -> ModelChoice:
         return in_work_tree(context, matching[0])
     if contents.production and context.production_run() == run:
         return in_work_tree(context, contents.production)
+    unread = None
     for experiment in context.runs.by_run.get(run, ()):
-        choice = at_tag(context, experiment)
+        try:
+            choice = at_tag(context, experiment)
+        except XexpError as error:
+            unread = unread or error
+            continue
         if choice is not None:
             return choice
+    if unread is not None:
+        raise unread
     return _without_model(context, run)
 
 
@@ -195,7 +203,10 @@ def by_version(context: ModelContext, version: AnyVersion) -> ModelChoice:
     experiment = next((e for e in experiments if e.version == version), None)
     if experiment is None:
         newest = ", ".join(e.name for e in experiments[:5])
-        raise XexpError(f"there is no experiment {version}", f"the newest are: {newest or 'none'}")
+        none = f"there are no experiments {none_here(context.project)}"
+        raise XexpError(
+            f"there is no experiment {version}", f"the newest are: {newest}" if newest else none
+        )
     run = experiment.payload.run
     tagged = at_tag(context, experiment)
     here = next((m for m in context.contents.candidates if run and m.run == run), None)
@@ -213,7 +224,10 @@ def by_version(context: ModelContext, version: AnyVersion) -> ModelChoice:
 
 
 def at_tag(context: ModelContext, experiment: Experiment) -> ModelChoice | None:
-    """The candidate of the experiment's run at its tag, else production there; None if neither."""
+    """The candidate of the experiment's run at its tag, else production there; None if neither.
+
+    Raises XexpError if the files of its commit cannot be read.
+    """
     slot = context.contents.slot
     stores = context.object_stores()
     commit = CommitFiles(context.project.at_top, experiment.commit, stores.manifest)
@@ -229,10 +243,7 @@ def at_tag(context: ModelContext, experiment: Experiment) -> ModelChoice | None:
 
 
 def _files(commit: CommitFiles, path: str) -> Iterator[CommitFile]:
-    try:
-        match = commit.exact(path)
-    except XexpError:
-        return
+    match = commit.exact(path)
     yield from (file for file in (match.files if match else ()) if file.blob or file.oid)
 
 
@@ -404,11 +415,20 @@ def _first(context: ModelContext, metric: str, scored: Sequence[_ScoredModel]) -
     """Return the best whose model is available, with notes."""
     sign = -1 if collect.maximize(context.project.config, metric) else 1
     notes: list[str] = []
+    unread: XexpError | None = None
     left = sorted(scored, key=lambda one: (sign * one.value, *one.order))
     while left:
         winner = left.pop(0)
-        choice = _choice_of(context, winner)
         value = tag_message.show(winner.value)
+        try:
+            choice = _choice_of(context, winner)
+        except XexpError as error:
+            if winner.model is not None:
+                raise
+            unread = unread or error
+            why = error.message.splitlines()[-1]
+            notes.append(f"{winner.name} has {metric}={value}, but cannot be read: {why}")
+            continue
         if choice is None:
             notes.append(f"{winner.name} has {metric}={value} but no model file")
             continue
@@ -419,6 +439,8 @@ def _first(context: ModelContext, metric: str, scored: Sequence[_ScoredModel]) -
             notes.append(f"{metric}={value} is shared by {names}; took {winner.name}")
         better = _better_without_model(context, metric, sign, winner.value)
         return replace(choice, notes=(*choice.notes, *better, *notes))
+    if unread is not None:
+        raise unread
     raise XexpError(
         f"no model has a value for {metric}", "rank by another metric: git xexp candidates list"
     )

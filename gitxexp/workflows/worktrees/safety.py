@@ -325,8 +325,20 @@ def unmerged_rows(project: Project, tree: Worktree) -> int:
         return 0
     rows = 0
     for path in databases(tree.path, project.config):
-        rows += _missing_rows(path, project.main_top / path.relative_to(tree.path))
+        theirs = project.main_top / path.relative_to(tree.path)
+        if theirs.is_file() or not _is_pointed_to(project, tree, path):
+            rows += _missing_rows(path, theirs)
     return rows
+
+
+def _is_pointed_to(project: Project, tree: Worktree, path: Path) -> bool:
+    """Whether the main worktree's pointer names these bytes: it may not be checked out there."""
+    name = path.relative_to(tree.path).as_posix()
+    main = Git(project.main_top, foreign=True)
+    out = next((o for o in pointers.outputs_in(project.main_top, main) if o.path == name), None)
+    if out is None or rows_wait(path):
+        return False
+    return file_hashes(tree.path, [(path, out.legacy)], project.stat_cache)[path] == out.oid
 
 
 def _missing_rows(mine: Path, theirs: Path) -> int:

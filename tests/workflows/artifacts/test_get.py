@@ -17,7 +17,7 @@ from gitxexp.storage.dvc.remote import push
 from gitxexp.storage.dvc.session import init
 from gitxexp.storage.objects import find_object
 from tests.conftest import copy_template
-from tests.helpers import Clock, Repo, xexp_inside
+from tests.helpers import Clock, Repo, run, xexp_inside
 
 STRATEGIES = ["auto", "cache", "dvc", "worktree"]
 
@@ -279,3 +279,19 @@ def test_get_of_a_cached_file_imports_no_dvc(past: Repo, tmp_path: Path) -> None
         "print(code, [m for m in ('dvc', 'git', 'duckdb', 'pandas') if m in sys.modules])"
     )
     assert past.python("-c", code).good().out.splitlines()[-1] == "0 []"
+
+
+def test_submodules_of_a_folder_are_named(tagged: Repo, tmp_path: Path) -> None:
+    run("git", "init", "-q", "-b", "main", tmp_path / "lib", cwd=tmp_path).good()
+    lib = Repo(tmp_path / "lib")
+    lib.write("lib.py", "one = 1\n")
+    lib.commit("one")
+    tagged.git("submodule", "--quiet", "add", str(tmp_path / "lib"), "libs/lib")
+    tagged.commit("a submodule")
+    done = tagged.xexp("get", "HEAD", "libs", "-o", tmp_path / "out")
+    assert done.code == 128 and "'libs/lib' is a submodule at HEAD" in done.err
+    tagged.write("libs/own.py", "")
+    tagged.commit("more")
+    done = tagged.xexp("get", "HEAD", "libs", "-o", tmp_path / "out").good()
+    assert done.err == "note: 'libs/lib' is left out: it is a submodule\n"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["own.py"]

@@ -245,6 +245,28 @@ def test_add_again_does_nothing(ready: Repo) -> None:
     assert state(ready) == before
 
 
+def test_add_a_file_above_the_repository_by_a_relative_path(ready: Repo) -> None:
+    (ready.path.parent / "new.pt").write_bytes(b"new model")
+    done = ready.xexp("candidates", "add", "../new.pt", "--json").good().json()
+    assert done["path"] == f"{FOLDER}/run-lr-1.0_model.pt"
+    done = ready.xexp(
+        "candidates", "add", "results/../../repo/train.py", "--run", "run-lr-0.1"
+    ).good()
+    assert "added" in done.out
+
+
+def test_models_in_a_submodule_are_refused(ready: Repo) -> None:
+    """Their pointers would be files of the other repository."""
+    ready.git("init", "-q", "vendor/lib")
+    ready.git("config", "xexp.models.candidates", "vendor/lib/others")
+    before = state(ready)
+    done = ready.xexp("candidates", "add", "train.py")
+    assert done.code == 128
+    assert "vendor/lib/others is in another repository, vendor/lib, so this one cannot" in done.err
+    assert state(ready) == before
+    assert not (ready / "vendor/lib/others").exists()
+
+
 def test_add_never_replaces_another_model(ready: Repo) -> None:
     ready.write("other.bin", b"other")
     before = state(ready)

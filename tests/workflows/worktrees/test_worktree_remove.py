@@ -194,6 +194,16 @@ def test_results_count_only_what_main_lacks(made: Repo) -> None:
     assert "ok  results   the main worktree has every row\n" in done.out
 
 
+def test_results_that_are_not_checked_out_in_main_are_its_pointers(made: Repo) -> None:
+    tree = tree_of(made)
+    (made / DB).unlink()
+    done = made.xexp("worktree", "remove", "a", "--json").good()
+    made.xexp("undo").good()
+    add_rows(tree / DB, 1)
+    done = made.xexp("worktree", "remove", "a")
+    assert "not in the main worktree's database\n" in done.out
+
+
 def test_others_worktrees_only_by_path(made: Repo, tmp_path: Path) -> None:
     other = tmp_path / "other"
     made.git("worktree", "add", "-q", str(other))
