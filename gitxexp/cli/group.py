@@ -46,11 +46,11 @@ class OptionParser(_OptionParser):
         if not self.prefixes or opt in self._long_opt or len(opt) < 3:
             return opt
         known = [name for name in self._long_opt if name not in NO_COLOUR.opts]
-        found = [name for name in known if name.startswith(opt)]
-        if len({id(self._long_opt[name].obj) for name in found}) > 1:
-            names = " or ".join(found)
+        options = [name for name in known if name.startswith(opt)]
+        if len({id(self._long_opt[name].obj) for name in options}) > 1:
+            names = " or ".join(options)
             raise UsageError(f"ambiguous option: {opt} (could be {names})", "use more of its name")
-        return found[0] if found else opt
+        return options[0] if options else opt
 
     def _get_value_from_state(self, option_name: str, option: Any, state: _ParsingState) -> Any:
         """A variable that a script forgot to set must not be taken for an option left out."""

@@ -479,16 +479,16 @@ def _entries(git: Git, paths: list[str]) -> tuple[dict[str, str], dict[str, str 
     """The letter of each path in git-ls-files(1), "" if the index does not have it, and its entry as
     :func:`index_entries`."""
     letters = dict.fromkeys(paths, "")
-    found: dict[str, str | None] = dict.fromkeys(paths)
+    entries: dict[str, str | None] = dict.fromkeys(paths)
     for field in git.fields("ls-files", "-s", "-v", "-z", "--full-name"):
         meta, _, path = field.partition("\t")
-        if path in found:
+        if path in entries:
             letters[path], mode, oid, stage = meta.split(" ")
             mark = _LEFT_OUT if letters[path] == "S" else ""
-            found[path] = f"{mode} {oid}{mark}" if stage == "0" else None
-    for path in _announced(git, [path for path, entry in found.items() if _is_empty(entry)]):
-        found[path] = f"{found[path]}{_ANNOUNCED}"
-    return letters, found
+            entries[path] = f"{mode} {oid}{mark}" if stage == "0" else None
+    for path in _announced(git, [path for path, entry in entries.items() if _is_empty(entry)]):
+        entries[path] = f"{entries[path]}{_ANNOUNCED}"
+    return letters, entries
 
 
 #: Marks the entry of a file that ``git add -N`` announced, which has no content yet.

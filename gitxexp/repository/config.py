@@ -294,7 +294,7 @@ def _without_others(place: ProjectFolder, found: dict[str, Any]) -> dict[str, An
 
 def _from_document(document: Mapping[str, Any], folder: str = "") -> dict[str, Any]:
     kinds, file = _kinds(), posixpath.join(folder, FILE)
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     refused: list[str] = []
     for section, table in document.items():
         if not isinstance(table, dict):
@@ -306,15 +306,15 @@ def _from_document(document: Mapping[str, Any], folder: str = "") -> dict[str, A
                 value = _listed(key, value)
             if section == "models" and isinstance(value, dict):
                 slot = _slot(key, value, folder, refused)
-                found["models_slots"] = (*found.get("models_slots", ()), *slot)
+                values["models_slots"] = (*values.get("models_slots", ()), *slot)
             elif name not in kinds:
                 refused.append(_unknown(key, section, file=file))
             else:
                 where = f"[{section}] {key} in {file}"
                 value = _one_of(name, _checked(kinds[name], value, where), where)
                 value = _placed(folder, value) if name in PATHS else value
-                found |= _allowed(name, value, where, refused)
-    return found | {"refused": tuple(map(_printable, refused))}
+                values |= _allowed(name, value, where, refused)
+    return values | {"refused": tuple(map(_printable, refused))}
 
 
 def _listed(key: str, table: Mapping[str, Any]) -> list[str]:

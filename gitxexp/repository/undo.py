@@ -182,12 +182,12 @@ def _to_redo(at: UndoContext) -> list[Operation]:
     first. One that was made after an earlier one was undone has taken its place."""
     newest = max((o.id for o in at.log.operations("done")), default=0)
     undone = [o for o in at.log.operations("undone") if o.id > newest]
-    found: list[Operation] = []
+    operations: list[Operation] = []
     for operation in sorted(undone, key=lambda o: (-(o.finished or 0), o.id)):
-        if found and operation.id < found[-1].id:
+        if operations and operation.id < operations[-1].id:
             break
-        found.append(operation)
-    return found
+        operations.append(operation)
+    return operations
 
 
 def _refuse_if_changed(

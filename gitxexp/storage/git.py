@@ -570,17 +570,17 @@ def list_worktrees(git: Git) -> list[dict[str, str]]:
 
     The main worktree comes first.
     """
-    found: list[dict[str, str]] = []
+    worktrees: list[dict[str, str]] = []
     for field in _fields(git):
         name, _, value = field.partition(" ")
         if name == "worktree":
-            found.append({})
+            worktrees.append({})
         if name:
-            found[-1][name] = value
-    main = Path(found[0]["worktree"])
-    if "bare" not in found[0] and (main / "objects").is_dir() and (main / "HEAD").is_file():
-        found[0]["worktree"] = str(_top_of(git, main))
-    return found
+            worktrees[-1][name] = value
+    main = Path(worktrees[0]["worktree"])
+    if "bare" not in worktrees[0] and (main / "objects").is_dir() and (main / "HEAD").is_file():
+        worktrees[0]["worktree"] = str(_top_of(git, main))
+    return worktrees
 
 
 def _fields(git: Git) -> list[str]:

@@ -109,13 +109,13 @@ def _values(record: Record) -> dict[str, Any]:
 
 
 def _context(record: Record) -> dict[str, Any]:
-    found: dict[str, Any] = {"run_name": record.name, "experiment_name": record.experiment}
-    found["run_status"] = record.status
-    found |= {ours: record.tags.get(theirs, "") for theirs, ours in _TAGS.items()}
+    context: dict[str, Any] = {"run_name": record.name, "experiment_name": record.experiment}
+    context["run_status"] = record.status
+    context |= {ours: record.tags.get(theirs, "") for theirs, ours in _TAGS.items()}
     own = {n: v for n, v in record.tags.items() if not n.startswith("mlflow.")}
-    found |= {name: value for name, value in own.items() if name not in _VERSIONS}
-    found |= {f"dataset.{name}": digest for name, digest in record.datasets.items()}
-    return {name: value for name, value in found.items() if value}
+    context |= {name: value for name, value in own.items() if name not in _VERSIONS}
+    context |= {f"dataset.{name}": digest for name, digest in record.datasets.items()}
+    return {name: value for name, value in context.items() if value}
 
 
 def _time(milliseconds: int | None) -> str | None:

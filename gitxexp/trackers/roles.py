@@ -112,19 +112,23 @@ def of_table(table: str, columns: Mapping[str, ColumnValues], own: Mapping[str, 
     People log what they set together and what they measured together, so an undecided number takes
     the role of the columns on both sides.
     """
-    found = {name: own.get(name) or decide(table, name, v, rules) for name, v in columns.items()}
-    names = list(found)
+    decisions = {
+        name: own.get(name) or decide(table, name, v, rules) for name, v in columns.items()
+    }
+    names = list(decisions)
     by_row = any(each.role in _RESULTS and not each.guess and not columns[name].constant
-                 for name, each in found.items())  # fmt: skip
-    head = _head(found, columns, by_row)
+                 for name, each in decisions.items())  # fmt: skip
+    head = _head(decisions, columns, by_row)
     for at, name in enumerate(names):
-        if found[name].sure:
+        if decisions[name].sure:
             continue
         inputs = [n for n in names[:at] if not columns[n].constant] if at < head else []
-        before = _nearest(found, (n for n in reversed(names[:at]) if n not in inputs))
-        between = _Between(before, _nearest(found, names[at + 1 :]), at < head, by_row)
-        found[name] = _by_place(name, found[name], columns[name], between) or found[name]
-    return found
+        before = _nearest(decisions, (n for n in reversed(names[:at]) if n not in inputs))
+        between = _Between(before, _nearest(decisions, names[at + 1 :]), at < head, by_row)
+        decisions[name] = (
+            _by_place(name, decisions[name], columns[name], between) or decisions[name]
+        )
+    return decisions
 
 
 _RESULTS = (Role.METRIC, Role.OUTPUT)

@@ -27,13 +27,13 @@ def runs(
     be left out. Raises XexpError if the file cannot be read.
     """
     query = RunQuery(table, rules, newest)
-    found = [adapter.runs(path, query) for adapter in _readers(path, table)]
-    if not found:
+    lists = [adapter.runs(path, query) for adapter in _readers(path, table)]
+    if not lists:
         _require_database(path)
         return []
-    if len(found) == 1:
-        return found[0]
-    return sorted(chain.from_iterable(found), key=lambda run: moment(run.ended), reverse=True)
+    if len(lists) == 1:
+        return lists[0]
+    return sorted(chain.from_iterable(lists), key=lambda run: moment(run.ended), reverse=True)
 
 
 def latest_run(path: Path, table: str | None = None, rules: RoleRules = NO_RULES) -> Run | None:

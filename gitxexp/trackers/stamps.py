@@ -121,17 +121,17 @@ def stamp(
     before anything changes, so that the undo step can be recorded first.
     """
     with writing(path, timeout) as database:
-        (found,) = tables_of(database, table)
-        named = {_own_name(found, column): value for column, value in values.items()}
+        (run_table,) = tables_of(database, table)
+        named = {_own_name(run_table, column): value for column, value in values.items()}
         if not widen:
-            named = {name: value for name, value in named.items() if name in found.columns}
+            named = {name: value for name, value in named.items() if name in run_table.columns}
         version = values.get("version", "")
-        of_run = condition(database, found, run_id, window=window)
-        places = {name: _places(database, found, of_run, name, version) for name in named}
+        of_run = condition(database, run_table, run_id, window=window)
+        places = {name: _places(database, run_table, of_run, name, version) for name in named}
         if not any(places.values()):
             return StampRecord(str(path), table, run_id, {})
-        added = [name for name in named if name not in found.columns]
-        by = [] if found.has_rowid else list(found.key)
+        added = [name for name in named if name not in run_table.columns]
+        by = [] if run_table.has_rowid else list(run_table.key)
         rows = max(_size(where, by) for where in places.values())
         filled = {name: where for name, where in places.items() if where}
         record = StampRecord(str(path), table, run_id, named, added, by, filled, rows)
@@ -141,7 +141,7 @@ def stamp(
             for name in added:
                 database.run(f"ALTER TABLE {quote(table)} ADD COLUMN {quote(name)} VARCHAR")
             for name, where in places.items():
-                _fill(database, found, name, named[name], where)
+                _fill(database, run_table, name, named[name], where)
         return record
 
 

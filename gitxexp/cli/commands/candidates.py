@@ -34,16 +34,16 @@ def list_(
     only_one({"--md": as_md, "-z" if nul else "--json": nul or as_json})
     with progress.line("reading") as show:
         project = open_project()
-        found = list_models(project, slot, metric, ask_remote=ask_remote, progress=show)
-    console.notes(found.notes)
+        models = list_models(project, slot, metric, ask_remote=ask_remote, progress=show)
+    console.notes(models.notes)
     if as_json:
-        console.print_json(as_objects(found))
+        console.print_json(as_objects(models))
     elif nul:
-        console.names(row.model.path for row in found.rows)
+        console.names(row.model.path for row in models.rows)
     elif as_md:
-        console.out(*as_markdown(found))
-    elif found.rows:
-        console.page(table(found))
+        console.out(*as_markdown(models))
+    elif models.rows:
+        console.page(table(models))
     else:
         console.remark("there are no models yet; add one: git xexp candidates add PATH")
         for path in project.config.models_paths[:1]:

@@ -71,14 +71,14 @@ def diff(
         key=tuple(name for names in key for name in names),
         limit=0 if stat else limit,
     )
-    found = _compared(request)
+    difference = _compared(request)
     if as_json:
-        console.print_json(found)
-    elif found and not console.quiet():
-        console.page(rows.stat(found) if stat else rows.files(found))
+        console.print_json(difference)
+    elif difference and not console.quiet():
+        console.page(rows.stat(difference) if stat else rows.files(difference))
     elif not exit_code and len(sides) == 2 and sys.stderr.isatty():
         hints.hint(f"no row differs; parameters and code: git xexp explore diff {' '.join(sides)}")
-    ctx.exit(NO if found and (exit_code or console.quiet()) else 0)
+    ctx.exit(NO if difference and (exit_code or console.quiet()) else 0)
 
 
 def _range(sides: tuple[str, ...]) -> tuple[str, ...]:

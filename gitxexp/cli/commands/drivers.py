@@ -63,23 +63,23 @@ def status(ctx: click.Context, as_json: bool) -> None:
     """Show what is registered; exit with 1 if git would not merge rows."""
     from gitxexp.workflows.merge.driver import install
 
-    found = install.status(open_project())
+    registered = install.status(open_project())
     if as_json:
-        console.print_json(_facts(found))
+        console.print_json(_facts(registered))
     else:
-        console.out(f"merge driver  {found.driver or 'not registered in this clone'}")
-        console.out(f"textconv      {found.textconv or 'not registered in this clone'}")
-        console.out(f"attributes    {'yes' if found.attributes else 'none in .gitattributes'}")
-        for pattern in found.missing if found.attributes else ():
+        console.out(f"merge driver  {registered.driver or 'not registered in this clone'}")
+        console.out(f"textconv      {registered.textconv or 'not registered in this clone'}")
+        console.out(f"attributes    {'yes' if registered.attributes else 'none in .gitattributes'}")
+        for pattern in registered.missing if registered.attributes else ():
             console.say(f"warning: {pattern} is not in .gitattributes")
-        if found.driver and not found.runs:
+        if registered.driver and not registered.runs:
             console.say(
                 "warning: the driver's program is not on PATH, so every merge will conflict"
             )
-        if not found.complete:
+        if not registered.complete:
             console.say("warning: git will not merge rows in this clone")
             hints.hint("git xexp drivers install")
-    ctx.exit(0 if found.complete else 1)
+    ctx.exit(0 if registered.complete else 1)
 
 
 def _facts(found: DriverStatus) -> dict[str, object]:

@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 @shared(json=True)
 def log(limit: int | None, as_json: bool) -> None:
     """List the operations of this repository, newest first."""
-    found = open_project().log.operations(limit=min(limit, 2**31) if limit else -1)
+    operations = open_project().log.operations(limit=min(limit, 2**31) if limit else -1)
     if as_json:
-        console.print_json([facts(operation) for operation in found])
+        console.print_json([facts(operation) for operation in operations])
         return
-    if not found:
+    if not operations:
         console.remark("there are no operations in this repository yet")
         return
-    started = [time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(o.started)) for o in found]
+    started = [time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(o.started)) for o in operations]
     columns = [
-        Column("id", [str(o.id) for o in found], right=True),
+        Column("id", [str(o.id) for o in operations], right=True),
         Column("when", started, optional=1),
-        Column("operation", [o.verb for o in found]),
-        Column("status", [o.status for o in found]),
-        Column("what", [o.summary for o in found], flexible=True),
+        Column("operation", [o.verb for o in operations]),
+        Column("status", [o.status for o in operations]),
+        Column("what", [o.summary for o in operations], flexible=True),
     ]
     console.page(console.table(columns))
 

@@ -178,12 +178,12 @@ def _cache(
     from gitxexp.cli.render import prunings
     from gitxexp.workflows.models.cache import prune_cache
 
-    found = prune_cache(project, others, dry_run=True, force=force, wait=wait)
-    if not asks.dry_run and found.objects:
-        what = f"{counted(found.objects, 'object')}, {console.size(found.size)}"
+    freed = prune_cache(project, others, dry_run=True, force=force, wait=wait)
+    if not asks.dry_run and freed.objects:
+        what = f"{counted(freed.objects, 'object')}, {console.size(freed.size)}"
         asks.confirm(f"delete {what} that nothing refers to?")
-        found = prune_cache(project, others, force=force, wait=wait)
-    prunings.show_freed(found, dry_run=asks.dry_run, as_json=asks.as_json)
+        freed = prune_cache(project, others, force=force, wait=wait)
+    prunings.show_freed(freed, dry_run=asks.dry_run, as_json=asks.as_json)
 
 
 def _trees(project: Project, kinds: list[str], asks: _Asks, *, wait: bool) -> None:
@@ -191,19 +191,19 @@ def _trees(project: Project, kinds: list[str], asks: _Asks, *, wait: bool) -> No
     from gitxexp.workflows.worktrees.finished import check_finished, remove
 
     with progress.line("checking") as show:
-        found = check_finished(project, kinds, show)
-    going = [check for check in found if check.finished]
-    if found and not asks.as_json:
+        checks = check_finished(project, kinds, show)
+    going = [check for check in checks if check.finished]
+    if checks and not asks.as_json:
         shown = console.out if asks.dry_run or not going else console.done
-        shown(*prunings.trees_table(found))
+        shown(*prunings.trees_table(checks))
     gone = []
     if going and not asks.dry_run:
-        asks.confirm(f"remove {len(going)} of {counted(len(found), 'worktree')}?")
+        asks.confirm(f"remove {len(going)} of {counted(len(checks), 'worktree')}?")
         gone = remove(project, going, wait=wait)
     if asks.as_json:
-        console.print_json(prunings.trees_objects(found, gone))
+        console.print_json(prunings.trees_objects(checks, gone))
     elif not asks.dry_run:
         undo = " (git xexp undo restores the last one)" if gone else ""
         if not gone:
             hints.hint()
-        console.done(f"removed {len(gone)} of {counted(len(found), 'worktree')}{undo}")
+        console.done(f"removed {len(gone)} of {counted(len(checks), 'worktree')}{undo}")

@@ -86,9 +86,9 @@ def _check(*, as_json: bool) -> None:
     checks = install.check()
     if as_json:
         console.print_json({"checks": _facts(checks)})
-    for found in () if as_json else checks:
-        mark = console.paint("ok", "green") if found.ok else console.paint("NO", "red")
-        console.out(f"{mark}  {found.topic:<13} {found.text}")
-    fixes = dict.fromkeys(found.fix for found in checks if not found.ok)
+    for topic in () if as_json else checks:
+        mark = console.paint("ok", "green") if topic.ok else console.paint("NO", "red")
+        console.out(f"{mark}  {topic.topic:<13} {topic.text}")
+    fixes = dict.fromkeys(topic.fix for topic in checks if not topic.ok)
     if fixes:
         raise NoAnswer("some parts do not work yet", "\n".join(fixes))

@@ -26,14 +26,14 @@ def as_text(report: CheckReport, *, rows: bool) -> list[str]:
         ]
         lines += [f"skipped  {one.rule}: {visible(one.reason)}" for one in report.skipped]
         return [*lines, summary(report)]
-    found = report.findings
-    if not found:
+    findings = report.findings
+    if not findings:
         return [summary(report)]
     columns = [
-        Column("level", [one.level for one in found], red=_errors(found)),
-        Column("rule", [one.rule for one in found]),
-        Column("where", [one.place for one in found], flexible=True),
-        Column("found", [one.message for one in found], flexible=True),
+        Column("level", [one.level for one in findings], red=_errors(findings)),
+        Column("rule", [one.rule for one in findings]),
+        Column("where", [one.place for one in findings], flexible=True),
+        Column("found", [one.message for one in findings], flexible=True),
     ]
     return [*console.table(columns), *([summary(report)] if console.is_terminal() else [])]
 

@@ -271,32 +271,32 @@ def zsh_line() -> str:
 
 def check() -> list[SetupCheck]:
     """What works, and what to do about the rest. Nothing is changed."""
-    found = [_check_man()]
+    checks = [_check_man()]
     every = links()
     for shell in ("bash", "zsh", "fish"):
         if shutil.which(shell) is None:
-            found.append(SetupCheck(shell, True, "not installed"))
+            checks.append(SetupCheck(shell, True, "not installed"))
             continue
         broken = [link for link in every if link.topic == shell and not link.works]
         if broken:
-            found.append(_broken(shell, broken[0]))
+            checks.append(_broken(shell, broken[0]))
         elif shell == "bash" and not _bash_looks():
             fix = f"add to ~/.bashrc: {BASH_LINE}"
             there = any(loader.is_file() for loader in BASH_LOADERS)
             text = "bash-completion is not " + ("loaded by ~/.bashrc" if there else "installed")
-            found.append(SetupCheck(shell, False, text, fix))
+            checks.append(SetupCheck(shell, False, text, fix))
         elif shell == "zsh" and not _zsh_looks():
             text = f"{tilde(data_home() / 'zsh/site-functions')} is not in fpath"
             file = tilde(_zdot() / ".zshrc")
             line = zsh_line() if _zsh_completes() else f"{zsh_line()}; {_COMPINIT}"
-            found.append(SetupCheck(shell, False, text, f"add to {file}: {line}"))
+            checks.append(SetupCheck(shell, False, text, f"add to {file}: {line}"))
         elif shell == "zsh" and not _zsh_completes():
             file = tilde(_zdot() / ".zshrc")
             text = f"{file} does not start completion (compinit)"
-            found.append(SetupCheck(shell, False, text, f"add to the end of {file}: {_COMPINIT}"))
+            checks.append(SetupCheck(shell, False, text, f"add to the end of {file}: {_COMPINIT}"))
         else:
-            found.append(SetupCheck(shell, True, "completion is in place"))
-    return found
+            checks.append(SetupCheck(shell, True, "completion is in place"))
+    return checks
 
 
 def _broken(topic: str, link: Link) -> SetupCheck:

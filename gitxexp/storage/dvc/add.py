@@ -160,14 +160,14 @@ def _commit_output(repo: Any, top: Path, out: Output) -> None:
     with lock_repo(repo):
         stage = repo.stage.load_one(str((top / out.pointer).with_name("dvc.yaml")), out.stage)
         path = os.path.realpath(top / out.path)
-        (found,) = (o for o in stage.outs if os.path.realpath(o.fs_path) == path)
-        found.save()
-        found.commit(relink=False)
+        (output,) = (o for o in stage.outs if os.path.realpath(o.fs_path) == path)
+        output.save()
+        output.commit(relink=False)
         with modify_yaml(str(top / out.pointer)) as document:
             written = document["stages"][out.stage]["outs"]
-            (entry,) = (e for e in written if e["path"] == found.def_path)
-            entry["md5"] = found.hash_info.value
-            for key, value in (("size", found.meta.size), ("nfiles", found.meta.nfiles)):
+            (entry,) = (e for e in written if e["path"] == output.def_path)
+            entry["md5"] = output.hash_info.value
+            for key, value in (("size", output.meta.size), ("nfiles", output.meta.nfiles)):
                 if value is not None:
                     entry[key] = value
 

@@ -99,25 +99,25 @@ def _declared(top: Path, own: Callable[[str], bool] | None) -> Declared:
         if posixpath.basename(name) in ("dvc.yaml", "dvc.lock") and (own is None or own(name))
     ]
 
-    def read(wanted: Iterable[str]) -> dict[str, bytes]:
-        found = {}
-        for name in wanted:
+    def read(names: Iterable[str]) -> dict[str, bytes]:
+        texts = {}
+        for name in names:
             with suppress(OSError, Refused):
-                found[name] = paths.read(top, name)
-        return found
+                texts[name] = paths.read(top, name)
+        return texts
 
-    found = _Collected({}, {}, {}, set(), set())
+    collected = _Collected({}, {}, {}, set(), set())
     for folder in sorted({posixpath.dirname(name) for name in names}):
         try:
-            _collect(folder, read, found)
+            _collect(folder, read, collected)
         except XexpError as error:
             note(f"{error.message}; that pipeline is left out")
     return Declared(
-        tuple(found.params.items()),
-        tuple(found.metrics),
-        tuple(found.plots),
-        frozenset(found.models),
-        frozenset(found.produced),
+        tuple(collected.params.items()),
+        tuple(collected.metrics),
+        tuple(collected.plots),
+        frozenset(collected.models),
+        frozenset(collected.produced),
         tuple(name for name in names if posixpath.basename(name) == "dvc.lock"),
     )
 
@@ -314,15 +314,15 @@ def _values(definition: Mapping[str, Any], folder: str, read: Reader) -> dict[st
 
 
 def _look_up(name: str, values: Mapping[str, Any]) -> Any:
-    found: Any = values
+    value: Any = values
     for step in _STEP.findall(name):
-        if isinstance(found, dict):
-            found = found.get(step)
-        elif isinstance(found, list) and step.isdigit() and int(step) < len(found):
-            found = found[int(step)]
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and step.isdigit() and int(step) < len(value):
+            value = value[int(step)]
         else:
             return None
-    return found
+    return value
 
 
 def _resolved(value: Any, values: Mapping[str, Any]) -> Any:

@@ -181,21 +181,21 @@ class _Plain:
 
     def mapping(self, indent: int) -> dict[str, Any]:
         """Parse lines ``key: value`` at ``indent``."""
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         while self.at < len(self.lines) and self.lines[self.at][0] == indent:
             match = _KEY.match(self.lines[self.at][1])
             if match is None:
-                if self.lines[self.at][1].startswith("- ") and found:
+                if self.lines[self.at][1].startswith("- ") and values:
                     break
                 raise Odd
             key, rest = match.groups()
-            if key in found or _RESERVED.match(key):
+            if key in values or _RESERVED.match(key):
                 raise Odd
             self.at += 1
-            found[key] = self.nested(indent) if rest is None else self.scalar(rest, indent)
+            values[key] = self.nested(indent) if rest is None else self.scalar(rest, indent)
         if self.at < len(self.lines) and self.lines[self.at][0] > indent:
             raise Odd
-        return found
+        return values
 
     def nested(self, indent: int) -> Any:
         """Parse what follows a key without a value on its line."""

@@ -130,12 +130,12 @@ def _side_by_side(
 
 def work() -> None:
     """Write the share requested on standard input."""
-    asked = json.load(sys.stdin)
-    path, out = Path(asked["path"]), Path(asked["out"])
-    if asked["identity"] is not None:
-        device, inode = asked["identity"]
+    task = json.load(sys.stdin)
+    path, out = Path(task["path"]), Path(task["out"])
+    if task["identity"] is not None:
+        device, inode = task["identity"]
         checked.remember(path, lambda: (device, inode))
-    columns = None if asked["columns"] is None else frozenset(asked["columns"])
-    share = TablePart(asked["table"], columns, ranges=[asked["range"]])
+    columns = None if task["columns"] is None else frozenset(task["columns"])
+    share = TablePart(task["table"], columns, ranges=[task["range"]])
     done = adbc.write(path, share, out) or scan.write(path, share, out)
     json.dump({"kinds": dict(done.kinds), "notes": done.notes}, sys.stdout)

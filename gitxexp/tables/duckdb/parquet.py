@@ -349,15 +349,15 @@ def _stored(session: Session, link: str) -> dict[str, str]:
         "SELECT name, type, type_length, coalesce(logical_type, ''), coalesce(converted_type, ''), "
         f"num_children FROM parquet_schema({link})"
     )
-    found: dict[str, str] = {}
+    stored: dict[str, str] = {}
     inside, name = 0, ""
     for column, physical, length, logical, converted, children in rows[1:]:
         if not inside:
             name, inside = column, 1
-            found[name] = ""
+            stored[name] = ""
         inside += (children or 0) - 1
-        found[name] = found[name] or _rare(physical or "", length, f"{logical} {converted}")
-    return found
+        stored[name] = stored[name] or _rare(physical or "", length, f"{logical} {converted}")
+    return stored
 
 
 #: As DuckDB shows logical types (``MILLIS=MilliSeconds()``) and the older converted ones.

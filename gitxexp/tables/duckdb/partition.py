@@ -107,7 +107,7 @@ def _together(
     decide: Callable[[Aligned], TableOutcome],
 ) -> TableOutcome:
     held = _Held(session)
-    found: list[TableOutcome] = []
+    outcomes: list[TableOutcome] = []
     for view in views:
         mark = session.mark()
         outcome = decide(view)
@@ -118,17 +118,17 @@ def _together(
         if outcome.drop:
             held.take("drop", f"SELECT * FROM {outcome.drop}")
         session.forget(mark, spare=tuple(held.names.values()))
-        found.append(replace(outcome, add="", change="", drop=""))
+        outcomes.append(replace(outcome, add="", change="", drop=""))
     add = held.names.get("add")
     here = count(session, table.ours.query) if table.ours else 0
     return TableOutcome(
         table,
-        replace(total([outcome.report for outcome in found]), here=here),
+        replace(total([outcome.report for outcome in outcomes]), here=here),
         f"SELECT {listed(table.names)} FROM {add}" if add else "",
         held.names.get("change", ""),
         held.names.get("drop", ""),
-        tuple(c for outcome in found for c in outcome.conflicts)[: SHOWN * len(table.columns)],
-        tuple(dict.fromkeys(note for outcome in found for note in outcome.notes)),
+        tuple(c for outcome in outcomes for c in outcome.conflicts)[: SHOWN * len(table.columns)],
+        tuple(dict.fromkeys(note for outcome in outcomes for note in outcome.notes)),
     )
 
 

@@ -461,7 +461,7 @@ def _in_turn(
     names, ours, end = listed(table.names), table.ours, 0
     if ours is not None:
         end = int(session.value(f"SELECT coalesce(max({ROW}), -1) + 1 FROM ({ours.query})"))
-    found: list[TableOutcome] = []
+    outcomes: list[TableOutcome] = []
     for side in table.others:
         outcome = decide(replace(table, ours=ours, others=(side,)))
         if outcome.conflicts:
@@ -473,10 +473,10 @@ def _in_turn(
         if outcome.change:
             rows.append(f"SELECT {names}, {ROW} FROM {outcome.change}")
         if outcome.add:
-            number = end + sum(before.report.new for before in found)
+            number = end + sum(before.report.new for before in outcomes)
             added = f"{number - 1} + row_number() OVER () AS {ROW}"
             rows.append(f"SELECT {names}, {added} FROM ({outcome.add})")
-        found.append(outcome)
+        outcomes.append(outcome)
         if rows:
             held = session.keep("turn", " UNION ALL ".join(rows))
             ours = replace(
@@ -484,8 +484,8 @@ def _in_turn(
                 query=f"SELECT * FROM {held}",
                 has=side.has.union(ours.has if ours else ()),
             )
-    report = replace(total([each.report for each in found]), here=found[0].report.here)
-    ids = " UNION ALL ".join(f"SELECT {ROW} FROM {each.change}" for each in found if each.change)
+    report = replace(total([each.report for each in outcomes]), here=outcomes[0].report.here)
+    ids = " UNION ALL ".join(f"SELECT {ROW} FROM {each.change}" for each in outcomes if each.change)
     change = add = ""
     if ours is not None and ids:
         where = f"{ROW} < {end} AND {ROW} IN ({ids})"
@@ -497,8 +497,8 @@ def _in_turn(
         report,
         add,
         change,
-        notes=tuple(dict.fromkeys(note for each in found for note in each.notes)),
-        renumbered=sum(each.renumbered for each in found),
+        notes=tuple(dict.fromkeys(note for each in outcomes for note in each.notes)),
+        renumbered=sum(each.renumbered for each in outcomes),
     )
 
 

@@ -425,18 +425,18 @@ def explain(files: Files, changed: set[int], roots: Roots, others: list[list[int
 
 def ranges(file: Pages, leaves: Leaves) -> Ranges:
     """Rowids from the first to the last of each row of neighbours."""
-    found: Ranges = []
+    intervals: Ranges = []
     last = -2
     for place, leaf in leaves:
         span = file.rowids(leaf)
         if span is None:
             continue
-        if found and last == place - 1:
-            found[-1] = (found[-1][0], span[1])
+        if intervals and last == place - 1:
+            intervals[-1] = (intervals[-1][0], span[1])
         else:
-            found.append(span)
+            intervals.append(span)
         last = place
-    return found
+    return intervals
 
 
 def main() -> None:

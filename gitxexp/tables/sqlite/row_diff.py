@@ -111,16 +111,16 @@ class _Pair:
         """What differs; ``declared`` is the key of a table that has none of its own."""
         one = self.new or self.old
         assert one is not None
-        found = TableChanges(self._key(one, declared), limit)
+        changes = TableChanges(self._key(one, declared), limit)
         if self.old is None or self.new is None:
-            self._alone(one, found)
+            self._alone(one, changes)
         else:
-            self._both(self.old, self.new, found)
-        added, removed, changed = found.counts()
+            self._both(self.old, self.new, changes)
+        added, removed, changed = changes.counts()
         mine, theirs = _names(self.old), _names(self.new)
         return TableDiff(
             one.name,
-            found.key,
+            changes.key,
             tuple(c for n, c in theirs.items() if self.old and n not in mine),
             tuple(c for n, c in mine.items() if self.new and n not in theirs),
             self.old is None,
@@ -128,7 +128,7 @@ class _Pair:
             added,
             removed,
             changed,
-            tuple(map(_readable, found.listed())),
+            tuple(map(_readable, changes.listed())),
         )
 
     def _key(self, one: Table, declared: tuple[str, ...]) -> tuple[str, ...]:

@@ -109,15 +109,15 @@ class EventTables(Adapter):
         """The values of a metric in the rows of a run, by time."""
 
         def action(database: Database) -> list[MetricPoint]:
-            found = []
+            points = []
             for part in run.parts:
                 (table,) = tables_of(database, part.table)
                 if metric in table.columns:
-                    found += list(_points(database, table, part.run, metric))
-            return found
+                    points += list(_points(database, table, part.run, metric))
+            return points
 
-        found = reading(run.database, action)
-        return sorted(found, key=lambda point: moment(point.time))
+        points = reading(run.database, action)
+        return sorted(points, key=lambda point: moment(point.time))
 
     def rows(self, path: Path, table: str | None) -> dict[tuple[str, str], int]:
         """The number of rows by (table, run)."""

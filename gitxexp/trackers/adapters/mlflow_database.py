@@ -61,11 +61,11 @@ class MlflowDatabase(Adapter):
             if exact or not _has(database, "runs", "name"):
                 return exact
             sql = f"SELECT r.run_uuid FROM runs r WHERE r.name = ? AND {_LIVE}"
-            ids = [found for (found,) in database.rows(sql, [id])]
+            ids = [runs for (runs,) in database.rows(sql, [id])]
             return _records(database, ids[0]) if len(ids) == 1 else []
 
-        found = reading(path, action)
-        return self._run(found[0], path, query) if found else None
+        runs = reading(path, action)
+        return self._run(runs[0], path, query) if runs else None
 
     def columns(self, path: Path, query: RunQuery) -> list[ColumnFacts]:
         """The values of the newest run, and of others the names that it does not have."""
@@ -116,23 +116,23 @@ def _records(database: Database, run: str | None) -> list[Record]:
         f" LEFT JOIN experiments e ON e.experiment_id = r.experiment_id WHERE {_LIVE}{where}"
         " ORDER BY r.start_time, r.rowid"
     )
-    found = {
+    records = {
         row[0]: Record(row[0], row[1] or "", row[2] or "", row[3], row[4], str(row[5] or ""))
         for row in database.rows(sql, values)
     }
     for id, key, value in _of(database, "params", "key, value", run):
-        if id in found:
-            found[id].params[key] = str(value)
-    _add_metrics(database, run, found)
+        if id in records:
+            records[id].params[key] = str(value)
+    _add_metrics(database, run, records)
     if _has(database, "tags"):
         for id, key, value in _of(database, "tags", "key, value", run):
-            if id in found:
-                found[id].tags |= mlflow.clean_tags({key: value})
-    for record in found.values():
+            if id in records:
+                records[id].tags |= mlflow.clean_tags({key: value})
+    for record in records.values():
         record.name = record.name or record.tags.get("mlflow.runName", "")
     if _has(database, "inputs") and _has(database, "datasets"):
-        _add_datasets(database, found)
-    return list(found.values())
+        _add_datasets(database, records)
+    return list(records.values())
 
 
 def _of(database: Database, table: str, columns: str, run: str | None) -> Sequence[tuple[Any, ...]]:

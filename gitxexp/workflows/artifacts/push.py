@@ -93,7 +93,7 @@ def plan(
     """
     branch, head = project.git.head()
     name = project.git_remote_if_any(branch, git_remote)
-    wanted = list(chosen if chosen is not None else project.experiments())
+    experiments = list(chosen if chosen is not None else project.experiments())
     clashing: list[Experiment] = []
     behind = False
     believed = Believed()
@@ -102,25 +102,28 @@ def plan(
             name, f"refs/tags/{project.prefix}e*", f"refs/heads/{branch}"
         )
         there = {ref.removeprefix("refs/tags/"): oid for ref, oid in refs_there.items()}
-        clashing = [e for e in wanted if there.get(e.name, e.oid) != e.oid]
+        clashing = [e for e in experiments if there.get(e.name, e.oid) != e.oid]
         skipped = {e.name for e in clashing} if everything or chosen is not None else set(there)
         if not everything and chosen is None:
-            believed = _believed(project, [e for e in wanted if there.get(e.name) == e.oid])
-        wanted = [experiment for experiment in wanted if experiment.name not in skipped]
+            believed = _believed(project, [e for e in experiments if there.get(e.name) == e.oid])
+        experiments = [experiment for experiment in experiments if experiment.name not in skipped]
         tip = refs_there.get(f"refs/heads/{branch}")
         behind = tip is not None and not project.git.ok("merge-base", "--is-ancestor", tip, "HEAD")
     unknown = ("--max-count=1", "--not", f"--remotes={name}", "--not")
     taken = [e for e in clashing if project.git.lines("rev-list", *unknown, e.commit)]
-    commits = list(dict.fromkeys(experiment.commit for experiment in wanted))
+    commits = list(dict.fromkeys(experiment.commit for experiment in experiments))
     if chosen is None and branch and head and (everything or _ahead(project, name)):
         commits = list(dict.fromkeys([*commits, head]))
     _refuse_conflicted(project, commits)
     outputs = _outputs_of(project, commits)
-    refs = [*_branches(project, branch, head, commits), *(f"refs/tags/{e.name}" for e in wanted)]
+    refs = [
+        *_branches(project, branch, head, commits),
+        *(f"refs/tags/{e.name}" for e in experiments),
+    ]
     heads = [ref for ref in refs if ref.startswith("refs/heads/")]
     earlier = _earlier(project, heads, name, outputs)
     return PushPlan(
-        tuple(wanted),
+        tuple(experiments),
         tuple(outputs),
         name,
         tuple(refs),

@@ -101,12 +101,12 @@ def bind(
         _refuse_files_of(project, run, writer, touched - own.keys())
     wrong: list[Contradiction] = []
     overridden: list[Contradiction] = []
-    for found in _params(project, run, own):
-        if found.file in own:
-            overridden.append(found)
+    for params in _params(project, run, own):
+        if params.file in own:
+            overridden.append(params)
             continue
-        edited = found.file in touched or (writer is not None and _agreed(project, found))
-        (wrong if edited else overridden).append(found)
+        edited = params.file in touched or (writer is not None and _agreed(project, params))
+        (wrong if edited else overridden).append(params)
     wrong += _metrics(project, run, touched - own.keys())
     if wrong:
         raise NoAnswer(

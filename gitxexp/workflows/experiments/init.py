@@ -161,7 +161,7 @@ def init(
         project.require_checked_out()
         top = project.top
         fresh = new_files(project, template) if template else []
-        found = _found(project)
+        existing = _found(project)
         loose = untracked(project)
         if dry_run:
             done = [*fresh, *_missing(project, dvc=dvc), *install.missing(project)]
@@ -170,19 +170,19 @@ def init(
             lines += (
                 [f"would create {install.HOOK}"] if hooks and not install.has_hook(project) else []
             )
-            return _set_up(project, found, lines, loose)
+            return _set_up(project, existing, lines, loose)
         if (
             not fresh
             and not _missing(project, dvc=dvc)
             and not install.missing(project)
             and not ((track and loose.every) or (hooks and not install.has_hook(project)))
         ):
-            return _set_up(project, found, (), loose)
+            return _set_up(project, existing, (), loose)
     with project.operation("init", wait=wait) as running:
         done = []
         if template:
             write_files(project, running, template, fresh)
-            found = _of_template(_found(project), template)
+            existing = _of_template(_found(project), template)
             done += fresh
         if dvc and not has_dvc(top):
             running.record(Created(str(top / ".dvc")))
@@ -195,7 +195,7 @@ def init(
         file = _file(project)
         if not (top / file).exists():
             running.record(Created(str(top / file)))
-            text = config_text(_below(found, project.folder), template, prefix or "")
+            text = config_text(_below(existing, project.folder), template, prefix or "")
             paths.write(top, file, text.encode("utf-8"))
             done.append(file)
         if not (top / settings.REGISTRY).exists():
@@ -214,7 +214,7 @@ def init(
     lines = [f"created {name}" for name in done]
     lines += [f"tracked {name}" for name in to_add]
     with asked_once():
-        return _set_up(project, found, lines, untracked(project), template)
+        return _set_up(project, existing, lines, untracked(project), template)
 
 
 def _of_template(found: ExistingFiles, template: Template) -> ExistingFiles:
@@ -305,16 +305,16 @@ def _file(project: Project) -> str:
 def _found(project: Project) -> ExistingFiles:
     """Return the part of what was found that belongs to the project; for one in a folder, that
     folder's."""
-    found = detect(project.top, project.at_top, project.folder or nearest_root(project))
+    existing = detect(project.top, project.at_top, project.folder or nearest_root(project))
     below = f"{project.folder}/" if project.folder else ""
     has = project.config.has
-    found = _each(found, lambda path: path if path.startswith(below) and has(path) else None)
+    existing = _each(existing, lambda path: path if path.startswith(below) and has(path) else None)
     default = settings.Config()
     params, metrics = (
         tuple(f"{below}{name}" for name in names)
         for names in (default.params_files, default.metrics_files)
     )
-    return replace(found, params=found.params or params, metrics=found.metrics or metrics)
+    return replace(existing, params=existing.params or params, metrics=existing.metrics or metrics)
 
 
 def _below(found: ExistingFiles, folder: str) -> ExistingFiles:

@@ -231,30 +231,32 @@ def of_record(project: Project, request: TagRequest) -> TagRequest:
     if request.ran is not None or not (name or request.wanted.best):
         return request
     records = record.read(project)
-    found = record.find(records, name) if name else _best_record(project, request, records)
-    if found is None:
+    run_record = record.find(records, name) if name else _best_record(project, request, records)
+    if run_record is None:
         return request
-    if found.status != "done" and not request.mismatch:
-        how = f"exit code {found.code}" if found.code is not None else found.note
+    if run_record.status != "done" and not request.mismatch:
+        how = f"exit code {run_record.code}" if run_record.code is not None else run_record.note
         raise NoAnswer(
-            f"run {found.id} {_ENDS.get(found.status, 'failed')}: {how}",
-            f"its log: git xexp explore log {found.id}; or tag it anyway: --allow-mismatch",
+            f"run {run_record.id} {_ENDS.get(run_record.status, 'failed')}: {how}",
+            f"its log: git xexp explore log {run_record.id}; or tag it anyway: --allow-mismatch",
         )
     # the metrics files of the work tree may be those of another run
     wanted = replace(
         request.wanted,
-        run=name if name and name != found.id else found.tracker_run,
+        run=name if name and name != run_record.id else run_record.tracker_run,
         best=None,
         unwritten=frozenset(metrics_files(project.config)),
-        metrics={**found.metrics, **request.wanted.metrics},
+        metrics={**run_record.metrics, **request.wanted.metrics},
     )
-    if _shares_id(found, records):
-        windows = {(rows.table, rows.run): Window(rows.before, rows.rows) for rows in found.tables}
+    if _shares_id(run_record, records):
+        windows = {
+            (rows.table, rows.run): Window(rows.before, rows.rows) for rows in run_record.tables
+        }
         wanted = replace(wanted, windows=windows)
-    if not found.tables:
-        params = {**found.params, **wanted.params}
+    if not run_record.tables:
+        params = {**run_record.params, **wanted.params}
         wanted = replace(wanted, run=None, files_only=True, params=params)
-    return replace(request, wanted=wanted, record=found)
+    return replace(request, wanted=wanted, record=run_record)
 
 
 def _shares_id(one: RunRecord, records: Iterable[RunRecord]) -> bool:
@@ -490,25 +492,25 @@ def _bind(
 
 def _bind_recorded(project: Project, request: TagRequest) -> Binding:
     """Return the files, from its record, of a run that no tracker knows."""
-    found = request.record
-    if found is None:
+    stored = request.record
+    if stored is None:
         return Binding()
-    last = next((one for one in record.read(project) if one.outputs or one.kept), found)
-    kept = kept_of(project, found.name)  # tagging another run may have replaced them since
-    if last.id == found.id and not found.apart:
-        return Binding(found.id, (), kept) if kept else Binding()
+    last = next((one for one in record.read(project) if one.outputs or one.kept), stored)
+    kept = kept_of(project, stored.name)  # tagging another run may have replaced them since
+    if last.id == stored.id and not stored.apart:
+        return Binding(stored.id, (), kept) if kept else Binding()
     models = [
         path
-        for path in found.outputs
+        for path in stored.outputs
         if describe.role(path, project.config) is describe.OutputRole.MODEL
-        and last.outputs.get(path, found.outputs[path]) != found.outputs[path]
+        and last.outputs.get(path, stored.outputs[path]) != stored.outputs[path]
         and path not in {file.path for file in kept}
     ]
     if models:
         raise NoAnswer(
             f"{some(models, 3)} in the work tree is of run {last.id}, which wrote last, not of"
-            f" {found.id}, of which none is kept",
-            f"run it again: git xexp rerun {found.id} --keep; or tag anyway: --allow-mismatch",
+            f" {stored.id}, of which none is kept",
+            f"run it again: git xexp rerun {stored.id} --keep; or tag anyway: --allow-mismatch",
         )
     return Binding(last.id, (), kept)
 

@@ -74,17 +74,17 @@ def _fetch(
     git = GitWriter(project.git)
     try:
         there = git.remote_tags(name)
-        found = [version for version in missing if version in there]
-        for version in found:
+        versions = [version for version in missing if version in there]
+        for version in versions:
             running.record(RefMoved(f"refs/tags/{version}", None, "", new=there[version]))
-        if found:
-            refs = [f"refs/tags/{version}" for version in found]
+        if versions:
+            refs = [f"refs/tags/{version}" for version in versions]
             git.fetch(name, [f"{ref}:{ref}" for ref in refs], project.progress)
     except GitError as error:
         raise XexpError(
             error.detail, "make the tags again without asking it: --no-fetch"
         ) from error
-    return found
+    return versions
 
 
 def _origins(project: Project, names: Iterable[str]) -> dict[str, TagOrigin]:
@@ -104,17 +104,17 @@ def _origins(project: Project, names: Iterable[str]) -> dict[str, TagOrigin]:
     commits = [line.split("\x1f", 2) for line in log.split("\0") if line]
     cut = _shallow(project.places.common_dir)
     blobs = git.cat(f"{commit}:{config.REGISTRY}" for commit, _, _ in commits)
-    found: dict[str, TagOrigin] = {}
+    origins: dict[str, TagOrigin] = {}
     known: dict[str, set[str]] = {}
     for (commit, date, subject), item in zip(commits, blobs, strict=True):
         if item is None:
             continue
         if item[0] not in known:
             known[item[0]] = registry.versions_in(item[2]) & wanted
-        for version in known[item[0]] - found.keys():
+        for version in known[item[0]] - origins.keys():
             if commit not in cut or subject.startswith(f"{version}: "):
-                found[version] = TagOrigin(commit, date)
-    return {version: found[version] for version in sorted(found)}
+                origins[version] = TagOrigin(commit, date)
+    return {version: origins[version] for version in sorted(origins)}
 
 
 def _shallow(common_dir: Path) -> set[str]:

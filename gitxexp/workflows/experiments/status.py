@@ -76,7 +76,7 @@ def status(project: Project) -> Status:
     aside = [e for e in tags.objects(without) if e.commit not in local]
     left = _on_no_branch(project, aside)
     outputs, elsewhere = _outputs(project)
-    found = Status(
+    page = Status(
         where, tags.count, last, since, has_remote,
         unpushed=tuple(tags.names_at(local | left) if has_remote else tags.names_newest()),
         unmerged=tuple(tags.names_at(apart)),
@@ -87,10 +87,10 @@ def status(project: Project) -> Status:
         untracked=() if tags.count or project.places.top is None else _untracked(project),
     )  # fmt: skip
     top = project.places.top
-    found = found._replace(drivers=top is None or _has_drivers(project, top))
+    page = page._replace(drivers=top is None or _has_drivers(project, top))
     if top is not None:
-        found = found._replace(promoted=_promoted(project), unfinished=unfinished(project))
-    return found._replace(next=_next(project, found))
+        page = page._replace(promoted=_promoted(project), unfinished=unfinished(project))
+    return page._replace(next=_next(project, page))
 
 
 class _Sides(NamedTuple):

@@ -89,20 +89,20 @@ def _keyword(columns: Iterable[str], message: str) -> str | None:
 
 def _in_place(message: str, condition: str) -> str:
     """Adjust a message that points into the surrounding query so that it points into ``condition``."""
-    found = re.search(r"\n  LINE (\d+): .*\n( *)(\^+)", message)
-    if found is None:
+    match = re.search(r"\n  LINE (\d+): .*\n( *)(\^+)", message)
+    if match is None:
         return message
     lines, number, before = (
         condition.split("\n"),
-        int(found[1]) - 2,
-        len(found[2]) - len(found[1]) - 9,
+        int(match[1]) - 2,
+        len(match[2]) - len(match[1]) - 9,
     )
     if number < 0:  # points at what stands around it
-        return message[: found.start()]
+        return message[: match.start()]
     if number >= len(lines):  # points behind it
         line = lines[-1]
         return f"the condition is not complete, or has a parenthesis too many\n  {line}\n  {' ' * len(line)}^"
-    return f"{message[: found.start()]}\n  {lines[number]}\n  {' ' * before}{found[3]}"
+    return f"{message[: match.start()]}\n  {lines[number]}\n  {' ' * before}{match[3]}"
 
 
 def _columns(rows: Sequence[Row], names: ColumnNames) -> dict[str, list[Any]]:

@@ -34,16 +34,18 @@ class DvcExperiments:
     def each(self, sink: Sink, progress: Progress | None = None) -> None:
         """Every experiment of every baseline."""
         refs = self.project.git.refs("refs/exps/")
-        found = [(match, commit) for ref, commit in refs.items() if (match := _REF.fullmatch(ref))]
-        if not found:
+        matches = [
+            (match, commit) for ref, commit in refs.items() if (match := _REF.fullmatch(ref))
+        ]
+        if not matches:
             raise XexpError(
                 "there are no experiments of dvc exp here",
                 "fetch them from a git remote: dvc exp pull REMOTE --all-commits",
             )
-        commits = list(dict.fromkeys(commit for _, commit in found))
+        commits = list(dict.fromkeys(commit for _, commit in matches))
         values = _values(self.project, commits)
         written = _commits(self.project, commits)
-        for number, (match, commit) in enumerate(found):
+        for number, (match, commit) in enumerate(matches):
             params, metrics = values.get(commit, ({}, {}))
             numbers = {name: value for name, value in metrics.items() if is_number(value)}
             others = {name: value for name, value in metrics.items() if name not in numbers}
@@ -62,7 +64,7 @@ class DvcExperiments:
                 )
             )
             if progress is not None:
-                progress(number + 1, len(found), "experiments")
+                progress(number + 1, len(matches), "experiments")
 
 
 def _values(

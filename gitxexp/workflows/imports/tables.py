@@ -213,12 +213,12 @@ def _json_lines(stream: Iterable[str], path: Path) -> Iterator[dict[str, Any]]:
 
 def _documents(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSON file: a list of them, or one."""
-    found = read_json(path)
-    found = found.get("runs", found) if isinstance(found, dict) else found
-    found = [found] if isinstance(found, dict) else found
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+    document = read_json(path)
+    document = document.get("runs", document) if isinstance(document, dict) else document
+    document = [document] if isinstance(document, dict) else document
+    if not isinstance(document, list) or not all(isinstance(one, dict) for one in document):
         raise XexpError(f"{path} holds no list of runs", "export the runs as a list of objects")
-    return found
+    return document
 
 
 def _cell(text: str | None) -> Any:

@@ -104,16 +104,16 @@ def add_all(
     """
     project.recover_first(wait=wait)
     inventory.require_dvc(project)
-    found: list[str] = []
+    added: list[str] = []
     with project.operation(verb, wait=wait) as running:
         store = ModelStore(project)
         for slot in store.slots:
             own = [model for model in models if model.slot == slot.name]
             if own:
-                found += _add_to(store, running, slot, own)
-        running.summary.append(counted(len(found), "candidate"))
-        running.outcome["unchanged"] = not found
-    return found
+                added += _add_to(store, running, slot, own)
+        running.summary.append(counted(len(added), "candidate"))
+        running.outcome["unchanged"] = not added
+    return added
 
 
 def _add_to(

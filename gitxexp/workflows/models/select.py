@@ -288,19 +288,19 @@ def in_other_worktree(context: ModelContext, name: str, run: str | None) -> Mode
     top = worktree_path(context.store, name)
     latest = collect.collect(top, project.config, RunChoice()).run
     chosen = collect.collect(top, project.config, RunChoice(run=run)).run if run else latest
-    wanted = chosen.id if chosen else run
+    id_or_run = chosen.id if chosen else run
     names = [path for path in sorted((top / slot.candidates).glob("*")) if path.is_file()]
-    file = next((p for p in names if wanted and inventory.run_of(p.name) == wanted), None)
+    file = next((p for p in names if id_or_run and inventory.run_of(p.name) == id_or_run), None)
     production = top / slot.production
     if file is None and production.is_file():
         content = f"md5:{file_hashes(top, [(production, False)], project.stat_cache)[production]}"
         recorded = run_of_content(context.runs.experiments, slot.production, content)
         maker = recorded or (latest.id if latest else None)  # a merged run may be the latest
-        if run is None or maker == wanted:
-            file, wanted = production, maker
+        if run is None or maker == id_or_run:
+            file, id_or_run = production, maker
         else:
             raise XexpError(
-                f"worktree {name} has no model of run {wanted}: {slot.production} is of {maker}",
+                f"worktree {name} has no model of run {id_or_run}: {slot.production} is of {maker}",
                 f"take that one: git xexp promote --from-worktree {name} --run {maker}",
             )
     if file is None:
@@ -310,11 +310,11 @@ def in_other_worktree(context: ModelContext, name: str, run: str | None) -> Mode
         )
     digest = file_hashes(top, [(file, False)], project.stat_cache)[file]
     path = file.relative_to(top).as_posix()
-    model = Model(slot.name, path, wanted, False, f"md5:{digest}", file.stat().st_size)
-    if wanted in context.runs.by_run or chosen is None or chosen.id != wanted:
-        facts = context.runs.facts(wanted)
+    model = Model(slot.name, path, id_or_run, False, f"md5:{digest}", file.stat().st_size)
+    if id_or_run in context.runs.by_run or chosen is None or chosen.id != id_or_run:
+        facts = context.runs.facts(id_or_run)
     else:
-        facts = RunFacts(wanted, None, None, chosen.params, chosen.metrics)
+        facts = RunFacts(id_or_run, None, None, chosen.params, chosen.metrics)
     return ModelChoice(model, facts, f"worktree {name}", file)
 
 

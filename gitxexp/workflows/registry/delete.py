@@ -63,24 +63,28 @@ def plan(
     Raises XexpError for an unknown experiment, or if the remote cannot be asked.
     """
     project.require_set_up()
-    found = entries(project, names)
-    asked, there = None, dict[str, str]()
+    experiments = entries(project, names)
+    remote_name, there = None, dict[str, str]()
     if from_remote or not force:
         branch, _ = project.git.head()
-        asked = project.git_remote_if_any(branch, remote)
-        there = _tags_of(project, asked, found) if asked else {}
-    if from_remote and asked is None:
+        remote_name = project.git_remote_if_any(branch, remote)
+        there = _tags_of(project, remote_name, experiments) if remote_name else {}
+    if from_remote and remote_name is None:
         raise XexpError("there is no git remote to delete from", "leave out --remote")
-    others = [e.version for e in found if e.tag and there.get(e.version, e.tag.oid) != e.tag.oid]
+    others = [
+        e.version for e in experiments if e.tag and there.get(e.version, e.tag.oid) != e.tag.oid
+    ]
     if from_remote and others:
         raise NoAnswer(
-            f"not deleted: {asked} has another {some(others, 3)}",
+            f"not deleted: {remote_name} has another {some(others, 3)}",
             "leave it there: without --remote",
         )
-    refusals = [] if from_remote else [f"{name} was pushed to {asked}" for name in sorted(there)]
-    used = _in_production(project, found)
+    refusals = (
+        [] if from_remote else [f"{name} was pushed to {remote_name}" for name in sorted(there)]
+    )
+    used = _in_production(project, experiments)
     refusals += [f"the model of {name} is in production ({path})" for name, path in used.items()]
-    return DeletePlan(tuple(found), asked, there, tuple(refusals))
+    return DeletePlan(tuple(experiments), remote_name, there, tuple(refusals))
 
 
 def _tags_of(project: Project, remote: str, found: Iterable[Entry]) -> dict[str, str]:

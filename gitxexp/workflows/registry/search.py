@@ -276,11 +276,11 @@ def _documents(project: Project) -> Iterator[dict[str, Any]]:
         )  # fmt: skip
     if project.places.top is None:
         return
-    for found in project.registry.configurations():
+    for entry in project.registry.configurations():
         yield _document(
-            version="", date=_seconds(found.at), name=found.hash,
-            headline=f"configuration {found.hash[7:19]} {found.description}".rstrip(),
-            text=found.description, labels=found.labels, params=found.params, run=found.hash[7:19],
+            version="", date=_seconds(entry.at), name=entry.hash,
+            headline=f"configuration {entry.hash[7:19]} {entry.description}".rstrip(),
+            text=entry.description, labels=entry.labels, params=entry.params, run=entry.hash[7:19],
             command=None, subject="", log="",
         )  # fmt: skip
     known = {experiment.name for experiment in experiments}

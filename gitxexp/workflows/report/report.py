@@ -80,24 +80,28 @@ def report(project: Project, request: ReportRequest) -> Report:
     Raises XexpError for an unknown version or metric, or if there is no experiment.
     """
     chosen = query.ListQuery(names=request.versions, filter=request.filter, where=request.where)
-    found = query.list_experiments(project, chosen)
-    if not found.rows:
-        if found.total:
-            raise XexpError(f"none of {found.total} experiments match", "git xexp explore list")
+    experiments = query.list_experiments(project, chosen)
+    if not experiments.rows:
+        if experiments.total:
+            raise XexpError(
+                f"none of {experiments.total} experiments match", "git xexp explore list"
+            )
         raise XexpError("there are no experiments to report on", "make one: git xexp tag")
-    names = ColumnNames(found.rows)
+    names = ColumnNames(experiments.rows)
     primary = _metric(project, names, request.metric)
     title = request.title or _name(project)
     production = _production(project)
     if primary is None:
-        return Report(title, found, None, True, None, (), found.rows, production=production)
+        return Report(
+            title, experiments, None, True, None, (), experiments.rows, production=production
+        )
     maximize = column_names.maximize(primary.name, query.directions(project.config))
-    rows = _runs(project, found.rows) if request.is_whole else list(found.rows)
-    best = _best(project, found.rows, primary, maximize)
+    rows = _runs(project, experiments.rows) if request.is_whole else list(experiments.rows)
+    best = _best(project, experiments.rows, primary, maximize)
     return Report(
-        title, found, primary.name, maximize, best,
+        title, experiments, primary.name, maximize, best,
         importances(rows, [primary])[primary.name], rows,
-        noise.spread(rows, primary), _ties(project, found.rows, primary, best), production,
+        noise.spread(rows, primary), _ties(project, experiments.rows, primary, best), production,
     )  # fmt: skip
 
 

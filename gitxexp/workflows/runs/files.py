@@ -31,13 +31,13 @@ def files_of(project: Project, name: str) -> FilesOf:
         from gitxexp.workflows.models.select import kept_files  # for runs alone
         from gitxexp.workflows.runs import record
 
-        found = record.find(record.read(project), name)
-        if found is None:
+        run_record = record.find(record.read(project), name)
+        if run_record is None:
             raise
-    if found.version:
-        return FilesOf(resolve(project, found.version).commit)
-    commit = project.git.resolve(found.run_commit) if found.run_commit else None
+    if run_record.version:
+        return FilesOf(resolve(project, run_record.version).commit)
+    commit = project.git.resolve(run_record.run_commit) if run_record.run_commit else None
     if commit is None:
-        raise XexpError(f"the commit of run {found.id} is not here", "git fetch --all")
-    kept = kept_files(project, found.name)
+        raise XexpError(f"the commit of run {run_record.id} is not here", "git fetch --all")
+    kept = kept_files(project, run_record.name)
     return FilesOf(commit, {file.path: (file.file, file.md5) for file in kept})

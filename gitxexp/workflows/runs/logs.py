@@ -26,15 +26,17 @@ def find_log(project: Project, name: str) -> FoundLog:
 
     Raises XexpError if it has no record, or its log is not here.
     """
-    found = record.require(record.read(project), name)
-    path = RunFolders(project.state).log(found.id)
+    run_record = record.require(record.read(project), name)
+    path = RunFolders(project.state).log(run_record.id)
     if not path.is_file():
         raise XexpError(
-            f"the log of run {found.id} is not here: it ran on {found.host or 'another machine'}",
-            f"look there: git xexp explore log {found.id}",
+            f"the log of run {run_record.id} is not here: it ran on {run_record.host or 'another machine'}",
+            f"look there: git xexp explore log {run_record.id}",
         )
     with path.open("rb") as file:
         digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-    if found.log and found.log != digest:
-        return FoundLog(found, path, (f"{path} has changed since the run: its hash is another",))
-    return FoundLog(found, path)
+    if run_record.log and run_record.log != digest:
+        return FoundLog(
+            run_record, path, (f"{path} has changed since the run: its hash is another",)
+        )
+    return FoundLog(run_record, path)

@@ -177,36 +177,42 @@ def rerun(
 def find_past(project: Project, request: RerunRequest) -> Past:
     """Return the run or experiment to rerun. Raises XexpError if it cannot be run again."""
     records = record.read(project)
-    found = record.find(records, request.name)
-    experiment = None if found else _experiment(project, request.name, records)
+    run_record = record.find(records, request.name)
+    experiment = None if run_record else _experiment(project, request.name, records)
     if experiment is not None:
         named = [one for one in records if one.named(experiment.payload.run or "?")]
         untagged = (one for one in named if not one.version)
-        found = next(untagged, named[0] if named else None)
-    if found is None and experiment is None:
+        run_record = next(untagged, named[0] if named else None)
+    if run_record is None and experiment is None:
         raise AssertionError("unreachable: _experiment raises")
-    command = request.command or (found.command if found else ())
-    name = experiment.name if experiment else found.version or found.id if found else request.name
+    command = request.command or (run_record.command if run_record else ())
+    name = (
+        experiment.name
+        if experiment
+        else run_record.version or run_record.id
+        if run_record
+        else request.name
+    )
     if not command:
         raise XexpError(
             f"no command is recorded for {name}",
             f"name it: git xexp rerun {shlex.quote(request.name)} -- python train.py",
         )
-    metrics = found.metrics if found else experiment.payload.metrics if experiment else {}
+    metrics = run_record.metrics if run_record else experiment.payload.metrics if experiment else {}
     if not metrics:
         raise XexpError(
             f"{name} has no metrics to compare with",
             "name a run with metrics: git xexp explore list --runs",
         )
-    commit = found.run_commit if found else ""
+    commit = run_record.run_commit if run_record else ""
     commit = commit or (experiment.commit if experiment else "")
     known = project.git.resolve(commit) if commit else None
     if known is None:
         raise XexpError(
             f"the commit that ran is not here: {commit or 'not known'}", "git fetch --all"
         )
-    version = experiment.name if experiment else found.version if found else ""
-    return Past(name, version, known, tuple(command), metrics, found)
+    version = experiment.name if experiment else run_record.version if run_record else ""
+    return Past(name, version, known, tuple(command), metrics, run_record)
 
 
 def _experiment(project: Project, name: str, records: Sequence[RunRecord]) -> Experiment:
@@ -253,16 +259,16 @@ def _remove(project: Project, folder: Path) -> None:
 
 def _prepare(project: Project, past: Past, top: Path) -> None:
     """Restore uncommitted state of the run: a patch, or the parameters that a sweep set."""
-    found = past.record
-    if found is None:
+    run_record = past.record
+    if run_record is None:
         return
     folders = RunFolders(project.state)
-    if found.patch:
-        patch = folders.of(found.id) / "patch"
+    if run_record.patch:
+        patch = folders.of(run_record.id) / "patch"
         if not patch.is_file():
             raise XexpError(
                 f"{past.name} ran with changes that are in no commit, and its patch is not here",
-                f"it was kept on {found.host}",
+                f"it was kept on {run_record.host}",
             )
         try:
             Git(top, foreign=True).raw("apply", "--whitespace=nowarn", "--", str(patch))
@@ -271,8 +277,8 @@ def _prepare(project: Project, past: Past, top: Path) -> None:
                 f"the patch of {past.name} does not apply: {error.detail}",
                 f"see how its code differed: git apply --stat {patch}",
             ) from error
-    if found.sweep:
-        _set_parameters(project, found, top)
+    if run_record.sweep:
+        _set_parameters(project, run_record, top)
 
 
 def _set_parameters(project: Project, found: RunRecord, top: Path) -> None:
@@ -295,7 +301,7 @@ def _set_parameters(project: Project, found: RunRecord, top: Path) -> None:
 def _job(
     project: Project, request: RerunRequest, past: Past, id: str, top: Path, config: settings.Config
 ) -> Job:
-    folders, found = RunFolders(project.state), past.record
+    folders, run_record = RunFolders(project.state), past.record
     version = past.version
     if request.keep:
         version = str(taken(project, project.tags()).following(Level.PATCH))
@@ -305,13 +311,15 @@ def _job(
         version=version,
         commit=past.commit,
         branch="",
-        data=found.data if found else "",
-        config_hash=found.config_hash if found and found.config_hash else config_hash(own),
+        data=run_record.data if run_record else "",
+        config_hash=run_record.config_hash
+        if run_record and run_record.config_hash
+        else config_hash(own),
         log=folders.log(id),
     )
-    recorded = found.params if found else {}
+    recorded = run_record.params if run_record else {}
     return Job(
-        number=1, attempt=1, tree=top, folder=folders.of(id), below=found.folder if found else "",
+        number=1, attempt=1, tree=top, folder=folders.of(id), below=run_record.folder if run_record else "",
         command=_once_more(past.command),
         params={name: value for name, value in recorded.items() if uses(past.command, name)},
         whole=dict(recorded), context=context, variables={}, config=config, timeout=request.timeout,
@@ -370,14 +378,14 @@ def within(before: Any, after: Any, rtol: float, atol: float) -> bool:
 
 def _changed(project: Project, past: Past, new: Software) -> Iterator[ChangedPackage]:
     """Return what differs, as far as both are known: Python, then the packages."""
-    found = past.record
-    if found is None or not found.packages or not new.packages:
+    run_record = past.record
+    if run_record is None or not run_record.packages or not new.packages:
         return
-    if found.python and found.python != new.python:
-        yield ChangedPackage("python", found.python, new.python)
-    if found.packages == new.hash:
+    if run_record.python and run_record.python != new.python:
+        yield ChangedPackage("python", run_record.python, new.python)
+    if run_record.packages == new.hash:
         return
-    before = dict(_pair(line) for line in project.registry.packages(found.packages))
+    before = dict(_pair(line) for line in project.registry.packages(run_record.packages))
     after = dict(map(_pair, new.packages))
     for name in sorted(before.keys() | after.keys()) if before else ():
         if before.get(name) != after.get(name):

@@ -179,23 +179,23 @@ class Catalog:
         experiments name, else any other. Raises XexpError if another has it in place of one that
         is only here."""
         suffix = f"@{revision}"
-        found = self._among(self.databases_at(commit, name.schema, known=True), name, None, suffix)
-        if found is not None:
-            return found
+        entry = self._among(self.databases_at(commit, name.schema, known=True), name, None, suffix)
+        if entry is not None:
+            return entry
         others = self.databases_at(commit, name.schema, known=False)
-        found = self._among(others, name, None, suffix)
-        if found is None or name.schema:
-            return found
+        entry = self._among(others, name, None, suffix)
+        if entry is None or name.schema:
+            return entry
         lost = [database.path for database in self.here
                 if any(_is_called(database, table, name) for table in self.tables(database.file))
                 and self.contents.at(commit, database.path) is None]  # fmt: skip
         if lost:
-            other = next(d for d in others if found.file == d.file)
+            other = next(d for d in others if entry.file == d.file)
             raise XexpError(
                 f"{lost[0]}, which has {name.name} now, is not in {revision}",
                 f'another database has a table of that name: "{other.schema}.{name.name}{suffix}"',
             )
-        return found
+        return entry
 
     def _in_file(
         self, place: TablePlace | None, name: TableName, when: str = ""

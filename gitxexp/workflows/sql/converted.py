@@ -53,14 +53,14 @@ class Conversions:
             self._stamps[path] = now
             self._known = {key: each for key, each in self._known.items() if key[0] != path}
         known = self._known.setdefault((path, part.table), [])
-        found = next((each for each in known if each.holds(part)), None)
-        if found is None:
+        conversion = next((each for each in known if each.holds(part)), None)
+        if conversion is None:
             out = self._folder / f"table{next(self._numbers)}.parquet"
-            found = Converted(part, *parallel_scan.write(path, part, out))
-            weakref.finalize(found, _remove, found.files)
+            conversion = Converted(part, *parallel_scan.write(path, part, out))
+            weakref.finalize(conversion, _remove, conversion.files)
             if stamp(path) == now:  # else the next query converts it again
-                known.append(found)
-        return found
+                known.append(conversion)
+        return conversion
 
 
 def _remove(files: Sequence[Path]) -> None:

@@ -183,9 +183,9 @@ def _hint(said: str, first: str, place: Sequence[str], columns: Names) -> str | 
 def _unquoted(line: str, marks: str) -> str | None:
     """Return the name at the position as it is to be quoted, if it is of a table at a version."""
     at = marks.find("^")
-    named = (found for found in re.finditer(r"[\w./-]+@[\w./~^@{}-]+", line) if "'" not in found[0])
-    found = next((found for found in named if found.start() <= at < found.end()), None)
-    return f'a table at a version goes in double quotes: "{found[0]}"' if found else None
+    named = (match for match in re.finditer(r"[\w./-]+@[\w./~^@{}-]+", line) if "'" not in match[0])
+    match = next((match for match in named if match.start() <= at < match.end()), None)
+    return f'a table at a version goes in double quotes: "{match[0]}"' if match else None
 
 
 def _misspelt(line: str, marks: str) -> str | None:

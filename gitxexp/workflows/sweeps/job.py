@@ -218,13 +218,13 @@ def _left(job: Job, tree: Tree, done: Execution) -> JobOutcome:
     if not (tree.top / ".git").exists():
         notes.append("it deleted its own worktree")
     try:
-        found = tree.differences()
+        differences = tree.differences()
         place = tree.place = tree.place or ProjectFolder(tree.top, job.config.folder)
-        config = job.config._replace(pipelines=_declared(tree, found), place=place)
-        collected = _collected(tree, config, found)
-        kept = tuple(_keep(job, tree, config, found))
+        config = job.config._replace(pipelines=_declared(tree, differences), place=place)
+        collected = _collected(tree, config, differences)
+        kept = tuple(_keep(job, tree, config, differences))
     except (XexpError, OSError, sqlite3.Error) as error:
-        found, collected, kept = Differences(), Collected({}, {}), ()
+        differences, collected, kept = Differences(), Collected({}, {}), ()
         notes.append(f"its results cannot be read: {error}")
     its = collected.run
     return JobOutcome(

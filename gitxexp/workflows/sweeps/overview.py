@@ -37,17 +37,17 @@ class SweepStatus:
     @property
     def counts(self) -> dict[str, int]:
         """The number of runs that are done, failed, skipped, running and left."""
-        found: Counter[str] = Counter()
+        numbers: Counter[str] = Counter()
         for task in self.tasks:
             if task.result in (Result.FAILED, Result.TIMEOUT):
-                found["failed"] += 1
+                numbers["failed"] += 1
             elif task.result is not Result.NONE:
-                found[task.result.value] += 1
+                numbers[task.result.value] += 1
             elif task.state is State.STARTED and self.sweep.running:
-                found["running"] += 1
+                numbers["running"] += 1
             else:
-                found["left"] += 1
-        return {name: found[name] for name in ("done", "failed", "skipped", "running", "left")}
+                numbers["left"] += 1
+        return {name: numbers[name] for name in ("done", "failed", "skipped", "running", "left")}
 
     @property
     def best(self) -> Task | None:

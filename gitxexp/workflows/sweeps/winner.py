@@ -24,14 +24,14 @@ def tag_winner(
     if best is None:
         what = f"a value for {done.metric}" if done.metric else "a metric"
         raise NoAnswer(f"nothing was tagged: no run has {what}", "name another: --metric NAME")
-    found = record.require(record.read(project), best.run)
-    if found.version:
-        return found.version
+    run_record = record.require(record.read(project), best.run)
+    if run_record.version:
+        return run_record.version
     head = project.at_top.resolve("HEAD")
-    if head is None or code_hash(project.at_top, head, project.config) != found.code_hash:
+    if head is None or code_hash(project.at_top, head, project.config) != run_record.code_hash:
         raise XexpError(
             f"nothing was tagged: the code is not what run {best.run} ran any more",
-            f"go back to it: git switch --detach {found.run_commit[:12]}, then: git xexp tag --run"
+            f"go back to it: git switch --detach {run_record.run_commit[:12]}, then: git xexp tag --run"
             f" {best.run}",
         )
     request = TagRequest(wanted=RunChoice(run=best.run), text=text)

@@ -106,15 +106,15 @@ def _print(
     from gitxexp.workflows.experiments.resolve import none_here
     from gitxexp.workflows.explore.query import list_experiments
 
-    found = list_experiments(project, query)
+    experiments = list_experiments(project, query)
     if form != "table":
-        streams.write(_text(found, form, chosen, nul=nul, indent=2))
-    elif found.rows:
-        console.page(_table(found, chosen))
+        streams.write(_text(experiments, form, chosen, nul=nul, indent=2))
+    elif experiments.rows:
+        console.page(_table(experiments, chosen))
     else:
         none = f"there are no experiments {none_here(project)}"
-        console.remark(_nothing(found.total, runs=query.runs) or none)
-        hints.hint(*filter(None, [found.hint]))
+        console.remark(_nothing(experiments.total, runs=query.runs) or none)
+        hints.hint(*filter(None, [experiments.hint]))
 
 
 def _text(

@@ -25,11 +25,11 @@ def log(run: str, limit: int | None, print_path: bool, as_json: bool) -> None:
     from gitxexp.cli.render import runs
     from gitxexp.workflows.runs.logs import find_log
 
-    found = find_log(open_project(), run)
-    console.notes(found.notes)
+    run_log = find_log(open_project(), run)
+    console.notes(run_log.notes)
     if as_json:
-        console.print_json(runs.as_object(found.record) | {"log_file": str(found.path)})
+        console.print_json(runs.as_object(run_log.record) | {"log_file": str(run_log.path)})
     elif print_path:
-        console.out(str(found.path))
+        console.out(str(run_log.path))
     else:
-        runs.show_log(found.path, limit)
+        runs.show_log(run_log.path, limit)

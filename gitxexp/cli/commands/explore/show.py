@@ -27,11 +27,11 @@ def show(version: str | None, ask_remote: bool, as_md: bool, as_json: bool) -> N
 
     only_one({"--md": as_md, "--json": as_json})
     with progress.line("reading"):
-        found = details(open_project(), version, ask_remote=ask_remote)
-    console.notes(found.notes)
+        experiment = details(open_project(), version, ask_remote=ask_remote)
+    console.notes(experiment.notes)
     if as_json:
-        console.print_json(as_object(found))
+        console.print_json(as_object(experiment))
     elif as_md:
-        console.out(*as_markdown(found))
+        console.out(*as_markdown(experiment))
     else:
-        console.page(as_text(found))
+        console.page(as_text(experiment))

@@ -35,19 +35,19 @@ def checkout(
 
     request = WorktreeRequest(version, version, path, None, link, not no_fetch, EXPLORE)
     with progress.line(version) as show:
-        found = checkout(open_project(), request, show, wait=not no_wait)
-    if not isinstance(found, ExistingWorktree):
+        worktree = checkout(open_project(), request, show, wait=not no_wait)
+    if not isinstance(worktree, ExistingWorktree):
         if as_json:
-            print_made([found])
+            print_made([worktree])
         else:
-            show_made(found, only_path=print_path)
+            show_made(worktree, only_path=print_path)
     elif as_json:
-        console.print_json({"name": found.name, "path": str(found.path)})
+        console.print_json({"name": worktree.name, "path": str(worktree.path)})
     elif print_path:
-        console.out(str(found.path))
+        console.out(str(worktree.path))
     else:
-        console.done(f"{found.path.name} already exists")
-        console.done(f"cd {shlex.quote(os.path.relpath(found.path))}")
+        console.done(f"{worktree.path.name} already exists")
+        console.done(f"cd {shlex.quote(os.path.relpath(worktree.path))}")
 
 
 @click.command(cls=Command)

@@ -60,12 +60,14 @@ def export(
     if chosen == "parquet" and out is None:
         raise UsageError("parquet is written to a file", "name it: -o FILE.parquet")
     entries = entries_of(db)
-    found: Sequence[RegistryConfig] = [find(entries, name) for name in names] if names else entries
+    configurations: Sequence[RegistryConfig] = (
+        [find(entries, name) for name in names] if names else entries
+    )
     if out is None:
-        streams.write(write.text_of(found, chosen, full=full))
+        streams.write(write.text_of(configurations, chosen, full=full))
         return
-    write.to_file(found, out, chosen, full=full)
+    write.to_file(configurations, out, chosen, full=full)
     if as_json:
-        console.print_json({"file": str(out), "entries": len(found)})
+        console.print_json({"file": str(out), "entries": len(configurations)})
     else:
-        console.done(f"exported {counted(len(found), 'configuration')} to {out}")
+        console.done(f"exported {counted(len(configurations), 'configuration')} to {out}")

@@ -53,18 +53,18 @@ def search(
     most = limit + 1 if limit else None
     wanted = tuple(chain.from_iterable(labels))
     if db is not None:
-        found = search_in(db, words, labels=wanted, limit=most)
+        matches = search_in(db, words, labels=wanted, limit=most)
     else:
-        found = search(open_project(), words, labels=wanted, limit=most)
-    if limit and len(found) > limit:
-        found = found[:limit]
+        matches = search(open_project(), words, labels=wanted, limit=most)
+    if limit and len(matches) > limit:
+        matches = matches[:limit]
         console.remark(f"the best {limit}; all of them: --limit 0")
     if as_json:
-        console.print_json([_object(one) for one in found])
-    elif not found:
+        console.print_json([_object(one) for one in matches])
+    elif not matches:
         console.remark("nothing matches")
     else:
-        console.page(console.table(_columns(found)))
+        console.page(console.table(_columns(matches)))
 
 
 def _columns(found: Sequence[Match]) -> list[Column]:

@@ -41,26 +41,26 @@ def in_script(value: Any) -> str:
 
 
 def _object(page: Page) -> dict[str, Any]:
-    found = page.report
+    report = page.report
     return {
         "format": 1,
         "tool": __version__,
         "made": int(time.time()),
-        "title": _text(found.title),
-        "metric": found.metric and _text(found.metric),
-        "best": found.best and _text(found.best.experiment.name),
+        "title": _text(report.title),
+        "metric": report.metric and _text(report.metric),
+        "best": report.best and _text(report.best.experiment.name),
         "count": len(page.rows),
         "experiments": page.experiments,
         "leftOut": page.left_out,
         "columns": list(_columns(page)),
-        "shown": [_column_id(shown.name) for shown in found.experiments.columns],
+        "shown": [_column_id(shown.name) for shown in report.experiments.columns],
         "maximize": {_text(name): more for name, more in page.metrics.items()},
         "parents": [_text(name) for name in page.parents],
         "intervals": {
             _text(name): [[i.value, i.low, i.high, i.n] if i else 0 for i in cells]
             for name, cells in page.intervals.items()
         },
-        "spread": _spread(found),
+        "spread": _spread(report),
         "importance": {
             _text(name): [
                 [_text(i.name), i.correlation, i.share, i.runs, bool(i.beyond_chance)] for i in rows

@@ -178,9 +178,11 @@ def status(project: Project) -> DriverStatus:
 
 def missing(project: Project) -> list[str]:
     """What :func:`install` would do, in words."""
-    found = status(project)
-    todo = [] if found.driver and found.textconv else ["merge and diff drivers"]
-    if not found.attributes or (found.missing and _BEGIN in _read(project.top / ATTRIBUTES)):
+    registered = status(project)
+    todo = [] if registered.driver and registered.textconv else ["merge and diff drivers"]
+    if not registered.attributes or (
+        registered.missing and _BEGIN in _read(project.top / ATTRIBUTES)
+    ):
         todo.append(ATTRIBUTES)
     return todo
 

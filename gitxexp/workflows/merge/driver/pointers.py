@@ -178,10 +178,10 @@ def _output(place: GitPlace, name: str, text: bytes) -> Output:
     """The one output that a pointer describes."""
     root = root_of(place, name)
     parser = PointerParser(lambda paths: {}, lambda folder: root, strict=True)
-    found = list(parser.single(name, text))
-    if len(found) != 1 or not found[0].oid or found[0].files or not found[0].cached:
+    outputs = list(parser.single(name, text))
+    if len(outputs) != 1 or not outputs[0].oid or outputs[0].files or not outputs[0].cached:
         raise XexpError(f"{name} does not point to one output", "merge it by hand")
-    return found[0]
+    return outputs[0]
 
 
 def root_of(place: GitPlace, name: str) -> str:
