@@ -22,8 +22,9 @@ from gitxexp.repository.tag_message import Payload
 from gitxexp.repository.tags import Experiment, Tags
 from gitxexp.repository.version import AnyVersion, Level, Version
 from gitxexp.storage.dvc import pointers
+from gitxexp.storage.dvc.changes import file_hashes
 from gitxexp.storage.dvc.pointers import Output
-from gitxexp.storage.git import asked_once, begun
+from gitxexp.storage.git import UNTRACKED, asked_once, begun
 from gitxexp.trackers.run import Run, Window
 from gitxexp.trackers.stamps import Stampable
 from gitxexp.workflows.experiments import describe, warnings
@@ -156,7 +157,9 @@ def _plan(project: Project, request: TagRequest, elsewhere: Iterable[AnyVersion]
     outputs = _outputs(project, request, changes)
     tags = project.tags_as_made()  # as late as can be: git lists them meanwhile
     collected = _collect(project, request, tags, outputs, changes)
-    binding = _bind(project, request, collected, outputs, changes)
+    records = () if request.ran else record.read(project)
+    known = request.record or _of_tracker(records, collected)
+    binding = _bind(project, request, collected, outputs, changes, known)
     if request.commit and request.track is None and not tags.count:
         _refuse_untracked(project, request)
     artifacts = _artifacts(outputs.every, outputs.changed)
@@ -166,8 +169,7 @@ def _plan(project: Project, request: TagRequest, elsewhere: Iterable[AnyVersion]
     draft = describe_experiment(project, request, collected, artifacts, head, new)
     draft = draft._replace(code=code_hash(project.at_top, head, project.config, modified))
     used = taken(project, tags, elsewhere)
-    known = (tags, parent, collected)
-    choice = _choice(project, request, draft, (head, modified), known)
+    choice = _choice(project, request, draft, (head, modified), (tags, parent, collected))
     number, reason = _number(project, request, used, choice, declared(collected.run, used))
     run = collected.run if request.commit else None
     stamps, unstamped = warnings.stamps(project, run, request.stamp)
@@ -179,7 +181,7 @@ def _plan(project: Project, request: TagRequest, elsewhere: Iterable[AnyVersion]
     pointed = {output.pointer for output in outputs.changed}
     files = {*modified, *_pointer_files(changes), *pointed, settings.REGISTRY}
     files |= _in_new_folders(project, changes, outputs)
-    files |= {*request.ran.pointers} if request.ran else set()
+    files |= {*request.ran.pointers} if request.ran else _measurements(project, records, known)
     files |= {k.path for k in binding.kept if _for_git(project, k.path, artifacts)}
     return Plan(
         version=number,
@@ -197,6 +199,7 @@ def _plan(project: Project, request: TagRequest, elsewhere: Iterable[AnyVersion]
             *warnings.of(project, payload, (collected, tags, branch), outputs.absent, staged),
             *_without_tag(project, tags),
             *binding.notes,
+            *([_outcome(known)] if known and known.status != "done" else ()),
             *_undecided(parent, collected),
             *unstamped,
         ),
@@ -235,9 +238,8 @@ def of_record(project: Project, request: TagRequest) -> TagRequest:
     if run_record is None:
         return request
     if run_record.status != "done" and not request.mismatch:
-        how = f"exit code {run_record.code}" if run_record.code is not None else run_record.note
         raise NoAnswer(
-            f"run {run_record.id} {_ENDS.get(run_record.status, 'failed')}: {how}",
+            _outcome(run_record),
             f"its log: git xexp explore log {run_record.id}; or tag it anyway: --allow-mismatch",
         )
     # the metrics files of the work tree may be those of another run
@@ -257,6 +259,40 @@ def of_record(project: Project, request: TagRequest) -> TagRequest:
         params = {**run_record.params, **wanted.params}
         wanted = replace(wanted, run=None, files_only=True, params=params)
     return replace(request, wanted=wanted, record=run_record)
+
+
+def _outcome(run_record: RunRecord) -> str:
+    """What became of a run that did not succeed."""
+    how = f"exit code {run_record.code}" if run_record.code is not None else run_record.note
+    return f"run {run_record.id} {_ENDS.get(run_record.status, 'failed')}: {how}"
+
+
+def _of_tracker(records: Iterable[RunRecord], collected: Collected) -> RunRecord | None:
+    """The record of the tagged run, by the id of its tracker."""
+    run = collected.run
+    return next((each for each in records if each.named(run.id)), None) if run else None
+
+
+def _measurements(
+    project: Project, records: Iterable[RunRecord], known: RunRecord | None
+) -> set[str]:
+    """Files for git to track, as in the commit of a run that is tagged at once: metrics files as a run
+    on record left them, and what DVCLive keeps of the tagged one."""
+    names = {*metrics_files(project.config)}
+    written: dict[str, str] = {}
+    for each in records:
+        if not each.apart:
+            for path in names.intersection(each.outputs):
+                written.setdefault(path, each.outputs[path])
+    ours = known.tables if known and not known.apart else ()
+    folders = tuple(f"{t.database}/" for t in ours if "dvclive" in t.database.split("/"))
+    if not written and not folders:
+        return set()
+    loose = project.at_top.fields(*UNTRACKED)
+    files = [(project.top / path, False) for path in written if path in loose]
+    hashes = file_hashes(project.top, files, project.stat_cache)
+    own = {path for path in written if written[path] == f"md5:{hashes.get(project.top / path)}"}
+    return own | {path for path in loose if folders and path.startswith(folders)}
 
 
 def _shares_id(one: RunRecord, records: Iterable[RunRecord]) -> bool:
@@ -476,7 +512,12 @@ def _refuse_none_left(request: TagRequest, number: int) -> NoReturn:
 
 
 def _bind(
-    project: Project, request: TagRequest, collected: Collected, outputs: Outputs, changes: Changes
+    project: Project,
+    request: TagRequest,
+    collected: Collected,
+    outputs: Outputs,
+    changes: Changes,
+    known: RunRecord | None,
 ) -> Binding:
     if request.mismatch:
         return Binding()
@@ -485,7 +526,6 @@ def _bind(
     modified = changes.modified if request.commit else ()
     earlier = bool(request.wanted.run or request.wanted.best)
     run = collected.run
-    known = request.record or next((r for r in record.read(project) if r.named(run.id)), None)
     apart = known is not None and known.apart
     return bind(project, run, outputs, modified, earlier=earlier, apart=apart)
 

@@ -139,6 +139,36 @@ def test_a_failed_run_is_recorded_and_passes_its_exit_code_on(ready: Repo) -> No
     assert "timed out" in late.err
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_a_failed_run_that_is_tagged_later_has_its_metrics_files(ready: Repo, named: bool) -> None:
+    """As one that is tagged at once, and the tag says that it failed."""
+    live = """
+for name in ("dvclive/metrics.json", "dvclive/plots/metrics/f1.tsv", "elsewhere/notes.json"):
+    pathlib.Path(name).parent.mkdir(parents=True, exist_ok=True)
+    pathlib.Path(name).write_text('{"f1": 0.6}')
+if"""
+    ready.write("train.py", (ready / "train.py").read_text().replace("\nif", live, 1))
+    ready.git("rm", "-q", "metrics.json")
+    ready.commit("dvclive")
+    train(ready, words=("--fail",))
+    (row,) = registered(ready)
+    options = ("--run", row["id"], "--allow-mismatch") if named else ("--no-track",)
+    done = ready.xexp("tag", *options).good()
+    assert f"run {row['id']} failed: exit code 1" in done.err
+    held = set(ready.git("ls-tree", "-r", "--name-only", "HEAD").split("\n"))
+    assert {"metrics.json", "dvclive/metrics.json", "dvclive/plots/metrics/f1.tsv"} <= held
+    assert "elsewhere/notes.json" not in held
+
+
+def test_a_metrics_file_that_no_run_left_like_this_is_not_committed(ready: Repo) -> None:
+    ready.git("rm", "-q", "metrics.json")
+    ready.commit("no metrics")
+    train(ready, words=("--fail",))
+    ready.write("metrics.json", '{"f1": 0.99}')
+    ready.xexp("tag", "--no-track", "--allow-mismatch").good()
+    assert "metrics.json" not in ready.git("ls-tree", "-r", "--name-only", "HEAD").split("\n")
+
+
 def test_what_could_not_be_tagged_is_not_run(ready: Repo) -> None:
     ready.write("train.py", (ready / "train.py").read_text() + "# changed\n")
     done = train(ready)
