@@ -13,6 +13,9 @@ from functools import lru_cache
 from gitxexp.common.dataclass import dataclass
 
 _TOKEN = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[\w$]+|\S")
+_PART = r'(?:"(?:[^"]|"")*"|[\w$]+)'
+_CALLED = re.compile(rf"('(?:[^']|'')*')|{_PART}(?:\.{_PART})+\(")
+_SEQUENCE = re.compile(r"\b(?:nextval|currval)\('((?:[^']|'')*)'", re.IGNORECASE)
 _CONSTRAINTS = ("PRIMARY", "UNIQUE", "CHECK", "FOREIGN")
 #: Words after a column's type; as names they are quoted.
 _AFTER_TYPE = (*_CONSTRAINTS, "DEFAULT", "NOT", "COLLATE", "GENERATED")
@@ -48,6 +51,13 @@ class Declaration:
     def computes(self) -> bool:
         """Whether DuckDB evaluates an expression of the statement where rows are written."""
         return bool(self.generated) or any(c.kind == "CHECK" for c in self.constraints)
+
+    @property
+    def called(self) -> tuple[tuple[str, ...], ...]:
+        """The functions and sequences that it names with a schema or a database, with those."""
+        text = _SEQUENCE.sub(lambda found: found[1].replace("''", "'") + "(", self.ddl)
+        names = (found[0][:-1] for found in _CALLED.finditer(text) if not found[1])
+        return tuple(tuple(map(_name, re.findall(_PART, name))) for name in names)
 
     def needs_type(self, column: str) -> bool:
         """Whether DuckDB refuses to change the type of a column."""

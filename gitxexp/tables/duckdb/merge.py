@@ -17,6 +17,7 @@ from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.common.files import Kind, kind_by_name, kind_of
 from gitxexp.common.text import counted as say_counted
 from gitxexp.tables.duckdb.align import Aligned, Matched, Side, align, match_tables
+from gitxexp.tables.duckdb.declaration import declaration
 from gitxexp.tables.duckdb.parquet import check_durations
 from gitxexp.tables.duckdb.rows import TableOutcome, count, counted, listed
 from gitxexp.tables.duckdb.session import DuckdbRefused, Session, Source, Table, stamp
@@ -82,7 +83,7 @@ def run(
         ours = _open_target(session, stack, target, kind, temp, options)
         others = [_opened(session, stack, path, options) for path in sources]
         session.seal([*([ours] if ours else []), *others], temp)
-        stack.enter_context(_naming_damaged(session, [*([ours] if ours else []), *others]))
+        stack.enter_context(_naming_cause(session, [*([ours] if ours else []), *others]))
         check_durations(session, [*([ours] if ours else []), *others])
         tables = match_tables(ours, others, out, kind, options)
         _check_key(tables, options)
@@ -135,17 +136,41 @@ def _check_references(tables: Sequence[Matched], outcomes: Sequence[TableOutcome
 
 
 @contextlib.contextmanager
-def _naming_damaged(session: Session, inputs: Sequence[Source]) -> Iterator[None]:
-    """Name the file if a statement over several fails because one cannot be read."""
+def _naming_cause(session: Session, inputs: Sequence[Source]) -> Iterator[None]:
+    """Name the file if a statement over several fails because one cannot be read, or calls what it has
+    by its own name."""
     try:
         yield
     except DuckdbRefused as error:
         bad = next((source for source in inputs if damaged(session, source)), None)
         if bad is None:
+            if error.message.startswith(("Binder", "Catalog")):
+                _refuse_own_names(session, inputs)
             raise
         if error.hint:  # this error is already explained
             raise XexpError(f"{bad.path}: {error.message}", hint=error.hint) from None
         raise XexpError(f"{bad.path}: the parquet file is damaged", hint=error.message) from None
+
+
+def _refuse_own_names(session: Session, inputs: Sequence[Source]) -> None:
+    """Refuse a table that calls what is in its file by the file's name: no file of another name can
+    have it, nor the same one once it is renamed."""
+    for source in inputs:
+        schemas = {
+            schema
+            for (schema,) in session.rows(
+                "SELECT schema_name FROM duckdb_schemas() WHERE database_name IN ($1, 'system')",
+                [source.alias],
+            )
+        }
+        for table in source.tables if source.kind == "duckdb" else ():
+            for name in declaration(table.ddl).called:
+                if len(name) > 2 or name[0] not in schemas:
+                    raise XexpError(
+                        f"{source.path}: table {table.name} calls {'.'.join(name)}, by the name of a"
+                        " file, so no other file can have it",
+                        f"declare it again with {'.'.join(name[1:])}",
+                    )
 
 
 def _two_way(session: Session, table: Matched, kind: Kind, options: MergeOptions) -> TableOutcome:

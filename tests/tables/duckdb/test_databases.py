@@ -430,6 +430,27 @@ def test_constraints_of_a_source_that_the_target_cannot_get_are_named(tmp_path: 
     assert not merge3_files(theirs, plain, theirs).notes
 
 
+@pytest.mark.parametrize(
+    "column", ["CHECK (a.main.dbl(n) > 0)", "CHECK (a.dbl(n) > 0)", "DEFAULT nextval('a.main.s')"]
+)
+def test_what_a_table_calls_by_the_name_of_its_file_is_named(tmp_path: Path, column: str) -> None:
+    a = tmp_path / "a.duckdb"
+    with duckdb.connect(str(a)) as con:  # which gives it its name
+        con.execute("CREATE SEQUENCE s; CREATE MACRO dbl(x) AS x * 2; CREATE SCHEMA lab")
+        con.execute("CREATE MACRO lab.half(x) AS x // 2")
+        con.execute("CREATE TABLE other (x INTEGER CHECK (lab.half(x) < 9))")
+        con.execute(f"CREATE TABLE t (n INTEGER {column})")
+    b = make(
+        tmp_path / "b.duckdb", "CREATE TABLE other (x INTEGER)", "INSERT INTO other VALUES (1)"
+    )
+    assert merge_files(a, [b]).written and ask(a, "FROM other") == [(1,)]
+    with pytest.raises(
+        XexpError, match=r"a.duckdb: table t calls a\.\w+.*by the name of a file"
+    ) as no:
+        merge_files(tmp_path / "new.duckdb", [a])
+    assert "declare it again with" in no.value.hint
+
+
 def test_what_theirs_changed_and_ours_dropped_is_refused(tmp_path: Path) -> None:
     base = _database(tmp_path / "base.duckdb")
     ours = _database(tmp_path / "ours.duckdb", "DROP VIEW v")
