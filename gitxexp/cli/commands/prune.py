@@ -154,18 +154,19 @@ def _candidates(
     console.notes(plan.notes)
     if not asks.as_json:
         prunings.show_plan(plan, force=how.force, dry_run=asks.dry_run)
-    going = [*plan.deletable, *(plan.only_copies if how.force else [])]
+    going = plan.going(force=how.force)
     if asks.dry_run or not going:
         hints.hint()
         if asks.as_json:
-            console.print_json(prunings.plan_object(plan))
+            console.print_json(prunings.plan_object(plan, force=how.force))
         elif plan.decisions and not (plan.only_copies or going):
             console.remark("nothing to prune")
         if not plan.only_copies or going:
             return 0
         return FATAL if plan.unasked else NO
     asks.confirm(f"remove {len(going)} of {counted(len(plan.decisions), 'candidate')}?")
-    prunings.show_done(plan, prune(project, rules, plan, how), as_json=asks.as_json)
+    done = prune(project, rules, plan, how)
+    prunings.show_done(plan, done, force=how.force, as_json=asks.as_json)
     return 0
 
 

@@ -20,7 +20,7 @@ def show_plan(plan: PrunePlan, *, force: bool, dry_run: bool) -> None:
         console.remark("there are no candidates")
         return
     asked = dry_run or not (plan.deletable or force)
-    (console.out if asked else console.done)(*table(plan))
+    (console.out if asked else console.done)(*table(plan, force=force))
     if plan.only_copies and not force:
         console.say(f"not known to be stored elsewhere: {len(plan.only_copies)}; they stay")
         if plan.problem:
@@ -31,10 +31,10 @@ def show_plan(plan: PrunePlan, *, force: bool, dry_run: bool) -> None:
         )
 
 
-def show_done(plan: PrunePlan, done: Pruned, *, as_json: bool) -> None:
+def show_done(plan: PrunePlan, done: Pruned, *, force: bool, as_json: bool) -> None:
     """Print what was removed."""
     if as_json:
-        console.print_json(done_object(plan, done))
+        console.print_json(done_object(plan, done, force=force))
         return
     console.done(f"removed {len(done.gone)} of {len(plan.decisions)}, {size(done.freed)} freed")
     if done.kept:
@@ -53,15 +53,16 @@ def show_freed(found: FreedCache, *, dry_run: bool, as_json: bool) -> None:
     )
 
 
-def table(plan: PrunePlan) -> list[str]:
+def table(plan: PrunePlan, *, force: bool) -> list[str]:
     """Every candidate with what happens to it, in rank order."""
     decisions = plan.decisions
     models = [one.model for one in decisions]
-    red = frozenset(at for at, one in enumerate(decisions) if one.deletable)
+    going = plan.going(force=force)
+    red = frozenset(at for at, one in enumerate(decisions) if one in going)
     frees = [size(one.freed) if one.deletable else "-" for one in decisions]
     return console.table(
         [
-            Column("action", [_action(one) for one in decisions], red=red),
+            Column("action", [_action(one, one in going) for one in decisions], red=red),
             Column("file", [model.path for model in models], flexible=True),
             Column("run", [model.run or "-" for model in models], flexible=True),
             Column("metric", [_measured(one, plan.metrics) for one in decisions]),
@@ -79,16 +80,16 @@ def _measured(decision: PruneDecision, metrics: Mapping[str, str | None]) -> str
     return f"{metrics.get(decision.model.slot)}={rounded(decision.value)}"
 
 
-def _action(decision: PruneDecision) -> str:
-    if decision.deletable:
-        return "remove"
-    return "keep (only copy)" if decision.excess else "keep"
+def _action(decision: PruneDecision, goes: bool) -> str:
+    only = " (only copy)" if decision.excess and not decision.deletable else ""
+    return f"{'remove' if goes else 'keep'}{only}"
 
 
-def plan_object(plan: PrunePlan) -> dict[str, Any]:
+def plan_object(plan: PrunePlan, *, force: bool) -> dict[str, Any]:
     """``prune --dry-run --json``."""
+    going = plan.going(force=force)
     return {
-        "candidates": [_object(decision) for decision in plan.decisions],
+        "candidates": [_object(decision, decision in going) for decision in plan.decisions],
         "metrics": plan.metrics,
         "frees": sum(decision.freed for decision in plan.deletable),
         "problem": plan.problem,
@@ -96,7 +97,7 @@ def plan_object(plan: PrunePlan) -> dict[str, Any]:
     }
 
 
-def _object(decision: PruneDecision) -> dict[str, Any]:
+def _object(decision: PruneDecision, goes: bool) -> dict[str, Any]:
     return {
         "slot": decision.model.slot,
         "path": decision.model.path,
@@ -104,7 +105,7 @@ def _object(decision: PruneDecision) -> dict[str, Any]:
         "value": decision.value,
         "size": decision.model.size,
         "hash": decision.model.hash,
-        "goes": decision.deletable,
+        "goes": goes,
         "wanted": decision.excess,
         "why": decision.why,
         "proof": decision.copy,
@@ -112,9 +113,9 @@ def _object(decision: PruneDecision) -> dict[str, Any]:
     }
 
 
-def done_object(plan: PrunePlan, done: Pruned) -> dict[str, Any]:
+def done_object(plan: PrunePlan, done: Pruned, *, force: bool) -> dict[str, Any]:
     """``prune --json``."""
-    return plan_object(plan) | {
+    return plan_object(plan, force=force) | {
         "removed": [decision.model.path for decision in done.gone],
         "freed": done.freed,
         "kept": str(done.kept) if done.kept else None,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.common.notes import note
-from gitxexp.common.text import some
+from gitxexp.common.text import counted, some
 from gitxexp.repository import unproved
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
@@ -351,6 +351,6 @@ def _incomplete(report: PushReport) -> NoAnswer:
     lost += [f"{item.path}: corrupt in the cache ({item.cached})" for item in report.corrupt]
     more = [f"and {len(lost) - 10} more"] if len(lost) > 10 else []
     return NoAnswer(
-        f"{len(lost)} objects cannot be pushed, so no branch or tag was pushed",
+        f"{counted(len(lost), 'object')} cannot be pushed, so no branch or tag was pushed",
         "\n".join([*lost[:10], *more, "push what there is: --incomplete"]),
     )

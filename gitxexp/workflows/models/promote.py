@@ -21,6 +21,7 @@ from gitxexp.repository.version import AnyVersion
 from gitxexp.storage.dvc.changes import file_hashes
 from gitxexp.storage.dvc.place import link_or_copy
 from gitxexp.storage.dvc.places import link_types
+from gitxexp.storage.dvc.repair import write_object
 from gitxexp.storage.objects import Progress, matches, object_path
 from gitxexp.workflows.artifacts.get import GetRequest, get
 from gitxexp.workflows.experiments import collect
@@ -333,15 +334,24 @@ class _Promotion:
         copied. ``commit``: the commit that is tagged with it."""
         context = self.plan.context
         store = context.store
-        links = link_types(self.project.top / model.root)
+        links, damaged = link_types(self.project.top / model.root), list[Path]()
         for cache in store.caches(model.root):
             cached = object_path(cache, model.oid, model.legacy)
             if cached.is_file() and matches(cached, model.oid, model.legacy):
                 link_or_copy(cached, target, links)
                 return
+            if cached.is_file():
+                damaged.append(cache)
+        self.fetch_elsewhere(model, target, commit)
+        for cache in damaged:
+            write_object(cache, model.oid, target, legacy=model.legacy)
+
+    def fetch_elsewhere(self, model: Model, target: Path, commit: str | None) -> None:
+        """The model's bytes, verified, where no cache of this worktree or of another has them."""
+        context = self.plan.context
         if commit is not None:
             request = GetRequest(commit, (model.path,), self.plan.after.origin, target)
-            get(self.project, request, store.progress)
+            get(self.project, request, context.store.progress)
             return
         for place in context.object_stores().places(model.as_output(), model.oid):
             if matches(place.file, model.oid, model.legacy):

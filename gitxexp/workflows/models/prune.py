@@ -22,6 +22,7 @@ from gitxexp.repository.repository import Project, Running
 from gitxexp.storage.dvc import remote
 from gitxexp.storage.dvc.add import store as store_object
 from gitxexp.storage.dvc.changes import file_hashes
+from gitxexp.storage.dvc.databases import own_copy
 from gitxexp.storage.dvc.places import remote_name
 from gitxexp.storage.dvc.session import NoRemote
 from gitxexp.storage.objects import Progress, object_path
@@ -94,6 +95,10 @@ class PrunePlan:
     def only_copies(self) -> list[PruneDecision]:
         """Those that the rules allow to delete but that are, as far as known, the only copy."""
         return [one for one in self.decisions if one.excess and one.copy is None]
+
+    def going(self, *, force: bool) -> list[PruneDecision]:
+        """Those that are removed; with ``force`` the only copies, too."""
+        return [*self.deletable, *(self.only_copies if force else ())]
 
 
 def plan_prune(project: Project, rules: PruneRules, progress: Progress | None = None) -> PrunePlan:
@@ -288,15 +293,13 @@ def prune(
     """
     options = options or PruneOptions()
     project.recover_first(wait=options.wait)
-    if not seen.deletable and not (options.force and seen.only_copies):
+    if not seen.going(force=options.force):
         return Pruned((), 0, None, None)
     if options.commit:
         repository_commit.check_ready(project)
     with project.operation("prune", wait=options.wait) as running:
         now = plan_prune(project, rules, progress)
-        gone = _still(seen.deletable, now.deletable)
-        if options.force:
-            gone += _still(seen.only_copies, now.only_copies)
+        gone = _still(seen.going(force=options.force), now.going(force=options.force))
         moved = _move(project, running, gone)
         touched = _update_pointers(running, now, gone)
         count = counted(len(gone), "candidate")
@@ -321,8 +324,11 @@ def _still(seen: Sequence[PruneDecision], now: Sequence[PruneDecision]) -> list[
 def _move(project: Project, running: Running, gone: Sequence[PruneDecision]) -> list[Path]:
     """Move every file from the work tree to the operation's keep folder."""
     moved = []
-    for number, model in enumerate(one.model for one in gone if one.model.there):
+    for number, decision in enumerate(one for one in gone if one.model.there):
+        model = decision.model
         path = project.top / model.path
+        if decision.copy is None and path.is_symlink():
+            own_copy(path)  # dvc gc may take what a link into the cache leads to
         facts = changes.file_facts(project, model)
         kept = running.keep / "aside" / f"{number}.{path.name}"
         running.record(ModelRemoved(str(path), facts, str(kept)))

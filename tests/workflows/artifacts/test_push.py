@@ -170,9 +170,7 @@ def test_what_nobody_has_stops_the_refs_unless_told(many: Repo, origin: Repo) ->
     (many / "raw" / entries[7].path).unlink()
     done = many.xexp("push")
     assert done.code == 1 and origin.refs() == ""
-    assert done.err.startswith(
-        "error: 1 objects cannot be pushed, so no branch or tag was pushed\n"
-    )
+    assert done.err.startswith("error: 1 object cannot be pushed, so no branch or tag was pushed\n")
     assert f"raw/{entries[7].path}: neither in a cache nor on remote store" in done.err
     many.xexp("push", "--incomplete").good()
     assert origin.tags == ["e0.1.0"]

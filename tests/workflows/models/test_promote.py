@@ -265,6 +265,15 @@ def test_a_corrupt_cache_object_is_not_taken(modelled: Repo) -> None:
     damaged.write_bytes(b"x" * damaged.stat().st_size)
     modelled.xexp("promote", "e0.1.0", "-y").good()
     assert (modelled / PRODUCTION).read_bytes() == content("run-lr-1.0")
+    assert damaged.read_bytes() == content("run-lr-1.0")
+    (modelled / candidate("run-lr-0.01")).unlink()
+    damaged = cache_object(modelled, content("run-lr-0.01"))
+    damaged.chmod(0o644)
+    damaged.write_bytes(b"x")
+    damaged.chmod(0o444)  # DVC trusts it
+    modelled.xexp("promote", "--run", "run-lr-0.01", "-y").good()
+    assert (modelled / PRODUCTION).read_bytes() == content("run-lr-0.01")
+    assert damaged.read_bytes() == content("run-lr-0.01")
 
 
 def test_a_model_that_nobody_has(modelled: Repo) -> None:

@@ -264,6 +264,27 @@ def test_a_candidate_that_was_changed_by_hand(pushed: Repo) -> None:
     assert models(pushed) == before
 
 
+def test_force_says_that_the_only_copy_goes(modelled: Repo) -> None:
+    worst = "run-lr-0.01_model.bin"
+    assert f"keep (only copy)\t{FOLDER}/{worst}" in modelled.xexp("prune", "--keep", "1", "-n").out
+    planned = modelled.xexp("prune", "--keep", "1", "--force", "-n").good()
+    assert f"remove (only copy)\t{FOLDER}/{worst}" in planned.out
+    shown = modelled.xexp("prune", "--keep", "1", "--force", "-n", "--json").good()
+    assert fates(shown)[worst]["goes"] is True
+
+
+def test_force_keeps_bytes_and_no_link_to_the_cache(modelled: Repo) -> None:
+    modelled.dvc("config", "cache.type", "symlink")
+    modelled.dvc("checkout", "--relink")
+    modelled.git("commit", "-qam", "links")
+    assert (modelled / candidate("run-lr-0.01")).is_symlink()
+    modelled.xexp("prune", "--keep", "1", "--force").good()
+    modelled.dvc("gc", "-w", "-f")
+    assert not cache_object(modelled, content("run-lr-0.01")).exists()
+    modelled.xexp("undo").good()
+    assert (modelled / candidate("run-lr-0.01")).read_bytes() == content("run-lr-0.01")
+
+
 def test_force_moves_the_bytes_instead(modelled: Repo) -> None:
     before = state(modelled)
     done = modelled.xexp("prune", "--keep", "1", "--force").good()
