@@ -160,13 +160,13 @@ def restamp(path: Path, table: str, run_id: str, old: str, new: str) -> int:
             return database.run(sql, [new, run_id, old])
 
 
-def unstamp(record: StampRecord | Mapping[str, Any], path: Path | None = None) -> Unstamped:
+def unstamp(record: StampRecord | Mapping[str, Any]) -> Unstamped:
     """Undo a stamp: empty the cells that still hold our value, drop columns that it added and
-    nobody else uses. ``path`` says where the database is now, if it moved."""
+    nobody else uses."""
     record = record if isinstance(record, StampRecord) else StampRecord.from_dict(record)
     if not record.changed:
         return Unstamped(0, (), ())
-    with writing(path or Path(record.path)) as database:
+    with writing(Path(record.path)) as database:
         (table,) = tables_of(database, record.table)
         present = {name: w for name, w in record.filled.items() if name in table.columns}
         ours = [name for name in record.added if name in table.columns]

@@ -53,21 +53,17 @@ def checks_before(
     project: Project,
     *,
     params: Mapping[str, Any] | None = None,
-    version: str | None = None,
-    jobs: int = 1,
     only: Iterable[str] = (),
     skip: Iterable[str] = (),
 ) -> list[Finding]:
     """Return the findings of ``check --before``, most severe first, without those that the
     configuration ignores.
 
-    ``params`` are those that the run will log in addition to the parameter files, by name;
-    ``version`` is the one that it will log, ``jobs`` the number of processes that will write
-    results concurrently. Raises UsageError for an unknown rule in ``only`` or ``skip``.
+    ``params`` are those that the run will log in addition to the parameter files, by name.
+    Raises UsageError for an unknown rule in ``only`` or ``skip``.
     """
     request = CheckRequest(
-        before=True, only=frozenset(only), skip=frozenset(skip), params=params or {}, version=version,
-        jobs=jobs,
+        before=True, only=frozenset(only), skip=frozenset(skip), params=params or {},
     )  # fmt: skip
     return list(check(project, request).findings)
 

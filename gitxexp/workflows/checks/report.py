@@ -23,8 +23,7 @@ class CheckRequest:
     version: earlier rows are ignored; ``run`` is the only run to check. ``id_column`` names the
     inputs of an evaluation; ``train`` and ``test`` are two files of data. ``base`` is a commit: the
     merges since then are checked. ``params`` (or ``params_from``, a dataclass MODULE:CLASS) will be
-    logged by the run, ``version`` is its version, ``jobs`` the number of processes that will write.
-    ``ask_remote``: also query non-local remotes.
+    logged by the run. ``ask_remote``: also query non-local remotes.
     """
 
     paths: tuple[Path, ...] = ()
@@ -39,8 +38,6 @@ class CheckRequest:
     base: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     params_from: str | None = None
-    version: str | None = None
-    jobs: int = 1
     ask_remote: bool = False
 
 

@@ -93,19 +93,17 @@ class RunModel:
     slot: str
 
 
-def add_all(
-    project: Project, models: Sequence[RunModel], verb: str, *, wait: bool = True
-) -> list[str]:
+def add_all(project: Project, models: Sequence[RunModel], verb: str) -> list[str]:
     """Make models the candidates of their runs in one operation, as links into the cache; return
     the paths of those that are now candidates.
 
     An existing candidate of a run is kept. Raises XexpError without a DVC project, or if git itself
     tracks candidates.
     """
-    project.recover_first(wait=wait)
+    project.recover_first()
     inventory.require_dvc(project)
     added: list[str] = []
-    with project.operation(verb, wait=wait) as running:
+    with project.operation(verb) as running:
         store = ModelStore(project)
         for slot in store.slots:
             own = [model for model in models if model.slot == slot.name]

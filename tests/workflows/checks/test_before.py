@@ -57,8 +57,10 @@ def test_a_pointer_that_is_staged(dvc_repo: Repo) -> None:
 def test_the_version_is_taken(dvc_repo: Repo) -> None:
     dvc_repo.git("tag", "-a", "-m", "first", "e0.1.0")
     assert found(dvc_repo, "version-taken") == {}
-    assert found(dvc_repo, "version-taken", version="e0.2.0") == {}
-    (one,) = found(dvc_repo, "version-taken", version="e0.1.0")["version-taken"]
+    dvc_repo.write("params.yaml", "version: e0.2.0\n")
+    assert found(dvc_repo, "version-taken") == {}
+    dvc_repo.write("params.yaml", "version: e0.1.0\n")
+    (one,) = found(dvc_repo, "version-taken")["version-taken"]
     assert (one.subject, one.hint) == ("e0.1.0", "the next free one is e0.1.1")
     dvc_repo.write("params.yaml", "experiment:\n  version: e0.1.0\n")
     assert "experiment.version says" in found(dvc_repo, "version-taken")["version-taken"][0].message

@@ -27,24 +27,21 @@ def engine(context: Context) -> Iterator[Finding]:
 
     DuckDB lets only one process write: the second one fails, after it has computed its result. xetrack's
     monitoring starts a process for every call, which the worker of a pool (a daemon) may not do.
-    `git xexp sweep` knows how many processes there will be; otherwise the rule searches the Python files
-    of the repository for pools.
+    The rule searches the Python files of the repository for pools.
 
     Let the workers return their rows to one process that writes them, or use SQLite (xetrack's default).
     Switch off `log_system_params` in a pool.
     """
     git = context.project.at_top
     pools = _files(git, _POOL)
-    many = context.request.jobs > 1
-    if not many and not pools:
+    if not pools:
         return
     databases = [path for path in context.databases if database_kind(path) == "duckdb"]
     names = [context.shown(path) for path in databases]
-    if names and (many or pools):
-        who = f"{context.request.jobs} processes" if many else f"the processes of {some(pools, 3)}"
+    if names:
         yield found(
-            f"{who} will write {some(names, 3)}, which DuckDB lets one do",
-            level=Severity.ERROR if many else Severity.WARNING, path=names[0], count=len(names),
+            f"the processes of {some(pools, 3)} will write {some(names, 3)}, which DuckDB lets one do",
+            path=names[0], count=len(names),
             rows=({"path": name} for name in names),
             hint="write from one process, or use SQLite",
         )  # fmt: skip
@@ -58,7 +55,7 @@ def engine(context: Context) -> Iterator[Finding]:
         (_MONITOR, "system monitoring with several processes", "log_system_params=False"),
     ):
         used = [name for name in _files(git, pattern) if name in tracked]
-        both = used if many else [name for name in used if name in pools]
+        both = [name for name in used if name in pools]
         if both:
             yield found(
                 f"{what}: {some(both, 3)}", path=both[0], count=len(both),

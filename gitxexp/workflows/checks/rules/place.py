@@ -21,35 +21,30 @@ def version_taken(context: Context) -> Iterator[Finding]:
     """The version that the run will use is taken: a tag or the registry already has it.
 
     The rows of two experiments would carry one version, and `git xexp tag` would have to choose another
-    number than the rows say. The version is the one given to `run`, or else the one in a parameter file
-    (`experiment.version`, `experiment_version` or `version`), and the one that the rows of the last run
-    name, if any.
+    number than the rows say. The version is the one in a parameter file (`experiment.version`,
+    `experiment_version` or `version`), and the one that the rows of the last run name, if any.
 
     Use the next one: `git xexp tag --suggest` prints it.
     """
-    wanted = context.request.version
-    where = "asked for"
-    if wanted is None:
-        params = written_params(context.project.top, context.config)
-        name = next((name for name in _VERSIONS if isinstance(params.get(name), str)), None)
-        wanted, where = (str(params[name]), f"{name} says") if name else (None, "")
-    parsed = version.parse(wanted) if wanted else None
+    params = written_params(context.project.top, context.config)
+    name = next((name for name in _VERSIONS if isinstance(params.get(name), str)), None)
+    parsed = version.parse(str(params[name])) if name else None
     parsed = context.project.own(parsed) if parsed else None
     taken = numbers.taken(context.project, context.project.tags())
     free = taken.following(Level.PATCH)
     if parsed is not None and parsed in taken:
         yield found(
-            f"{parsed} is taken ({where} it)",
+            f"{parsed} is taken ({name} says it)",
             subject=str(parsed),
             hint=f"the next free one is {free}",
         )
     tagged = {one.name: one.payload.run for one in context.project.experiments()}
     for run in context.latest:
-        name = run.declared_version or ""
-        if tagged.get(name) and not run.named(tagged[name]):
+        declared = run.declared_version or ""
+        if tagged.get(declared) and not run.named(tagged[declared]):
             yield found(
-                f"run {run.id} calls itself {name}, which is run {tagged[name]}",
-                path=context.shown(run.database), table=run.table, subject=name,
+                f"run {run.id} calls itself {declared}, which is run {tagged[declared]}",
+                path=context.shown(run.database), table=run.table, subject=declared,
                 hint=f"use {free}, the next free one",
             )  # fmt: skip
 
