@@ -833,7 +833,7 @@ class Repository:
         """
         from gitxexp.storage.sources import Strategy
         from gitxexp.workflows.artifacts.get import GetRequest, get
-        from gitxexp.workflows.runs.files import files_of
+        from gitxexp.workflows.runs.past_files import files_of
 
         found = files_of(self._project, version)
         request = GetRequest(

@@ -55,7 +55,7 @@ def get(
     """
     from gitxexp.storage.sources import Strategy
     from gitxexp.workflows.artifacts.get import GetRequest, get, stream
-    from gitxexp.workflows.runs.files import files_of
+    from gitxexp.workflows.runs.past_files import files_of
 
     project = open_project()
     found = files_of(project, version)

@@ -24,7 +24,7 @@ from gitxexp.workflows.checks.report import CheckRequest
 from gitxexp.workflows.experiments import collect, stores
 
 if TYPE_CHECKING:
-    from gitxexp.workflows.merge.check import MergeCheck
+    from gitxexp.workflows.merge.dropped_rows import MergeCheck
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class Context:
         """The merges since the named commit, if any."""
         if not self.request.base:
             return None
-        from gitxexp.workflows.merge.check import merges  # late: few checks ask for it
+        from gitxexp.workflows.merge.dropped_rows import merges  # late: few checks ask for it
 
         return merges(self.project, self.request.base)
 

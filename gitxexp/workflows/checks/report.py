@@ -11,7 +11,7 @@ from gitxexp.common.dataclass import dataclass
 from gitxexp.workflows.checks.rule import Finding, Severity
 
 if TYPE_CHECKING:
-    from gitxexp.workflows.merge.check import DroppedRows
+    from gitxexp.workflows.merge.dropped_rows import DroppedRows
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from gitxexp.workflows.runs import parameters
 from gitxexp.workflows.runs.environment import RunContext, environment, words
 from gitxexp.workflows.runs.execute import Execution, execute, processes_of
 from gitxexp.workflows.runs.record import RowsFound
-from gitxexp.workflows.sweeps import artifacts
+from gitxexp.workflows.sweeps import artifact_uris
 from gitxexp.workflows.sweeps.pool import Differences, Tree, stat_of
 
 #: Bytes of the end of a log stored with the outcome.
@@ -336,7 +336,7 @@ def _keep(job: Job, tree: Tree, config: Config, found: Differences) -> Iterator[
         else:
             shutil.copyfile(source, target)
         if role == "results" and job.home is not None:
-            artifacts.move(target, path, tree.top, job.home)
+            artifact_uris.move(target, path, tree.top, job.home)
         yield Kept(path, role, target.stat().st_size)
 
 

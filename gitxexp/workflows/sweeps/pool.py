@@ -31,7 +31,7 @@ from gitxexp.storage.objects import Progress
 from gitxexp.workflows.experiments import stores
 from gitxexp.workflows.sweeps.blank import write_blank
 from gitxexp.workflows.worktrees.create import gather, kinds_of
-from gitxexp.workflows.worktrees.entry import admin_of
+from gitxexp.workflows.worktrees.git_entry import admin_of
 
 #: The state of a file: mode, size, modification time (ns) and inode.
 Stat = tuple[int, int, int, int]

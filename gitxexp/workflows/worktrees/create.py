@@ -39,7 +39,7 @@ from gitxexp.storage.objects import Progress, manifest
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments.resolve import resolve
 from gitxexp.workflows.worktrees import records
-from gitxexp.workflows.worktrees.entry import admin_of, exclude, free_path
+from gitxexp.workflows.worktrees.git_entry import admin_of, exclude, free_path
 from gitxexp.workflows.worktrees.records import (
     Note,
     Worktree,

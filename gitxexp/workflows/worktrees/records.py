@@ -17,7 +17,7 @@ from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError, suggestion
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc.places import is_dvc_repo
-from gitxexp.workflows.worktrees.entry import admins_of, real_path
+from gitxexp.workflows.worktrees.git_entry import admins_of, real_path
 
 NOTE = "xexp.json"
 

@@ -30,7 +30,7 @@ from gitxexp.storage.git import Git
 from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Progress, manifest, object_path
 from gitxexp.workflows.worktrees import records, safety
-from gitxexp.workflows.worktrees.entry import exclude, free_path
+from gitxexp.workflows.worktrees.git_entry import exclude, free_path
 from gitxexp.workflows.worktrees.records import EXPLORE, Worktree
 
 

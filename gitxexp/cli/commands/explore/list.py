@@ -147,7 +147,7 @@ def _watch(query: ListQuery, form: str, chosen: tuple[str, ...], *, nul: bool) -
     """Draw the list over the last one on a terminal; elsewhere write each other one after it."""
     from gitxexp.cli.watch import watch
     from gitxexp.repository.repository import Project
-    from gitxexp.workflows.explore.changes import Observed
+    from gitxexp.workflows.explore.observed import Observed
     from gitxexp.workflows.explore.query import list_experiments
 
     observed = Observed(open_project(), runs=query.runs)
