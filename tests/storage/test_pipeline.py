@@ -10,7 +10,7 @@ import pytest
 
 from gitxexp.common.notes import taken
 from gitxexp.repository.config import Config, DeclaredHere
-from gitxexp.storage.dvc.pipeline import Pipelines, fill, output_flags
+from gitxexp.storage.dvc.pipeline import Declared, Pipelines, fill, output_flags
 from gitxexp.storage.dvc.pointers import outputs_in
 from gitxexp.workflows.experiments.collect import RunChoice, collect
 from gitxexp.workflows.experiments.describe import OutputRole, role
@@ -151,7 +151,7 @@ def test_paths_that_leave_the_work_tree_are_left_out(repo: Repo) -> None:
         "stages: {s: {cmd: x, wdir: /tmp, outs: [x]}, t: [], u: {foreach: 3, do: 4}}\n",
     )
     taken()
-    assert Pipelines(repo.path).declared == ((), (), (), frozenset(), frozenset(), ())
+    assert Pipelines(repo.path).declared == Declared()
     assert len(taken()) >= 6
 
 

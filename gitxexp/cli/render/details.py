@@ -163,7 +163,7 @@ def _artifact_rows(found: Sequence[ArtifactPlaces]) -> Iterable[Cells]:
     yield "path", "role", "size", "cache", "remote", "hash"
     for artifact in found:
         amount = size(artifact.size)
-        amount += f" in {artifact.files} files" if artifact.files else ""
+        amount += f" in {counted(artifact.files, 'file')}" if artifact.files else ""
         yield (
             artifact.path, artifact.role, amount, artifact.cached.value, _remote(artifact),
             short_hash(artifact.hash),

@@ -40,6 +40,7 @@ class Declared(NamedTuple):
     plots: tuple[str, ...] = ()
     models: frozenset[str] = frozenset()
     produced: frozenset[str] = frozenset()  #: outputs of stages, whatever they are
+    made: frozenset[str] = frozenset()  #: those of stages that have run
     locks: tuple[str, ...] = ()  #: the ``dvc.lock`` files
 
 
@@ -90,6 +91,7 @@ class _Collected(NamedTuple):
     plots: dict[str, None]
     models: set[str]
     produced: set[str]
+    made: set[str]
 
 
 def _declared(top: Path, own: Callable[[str], bool] | None) -> Declared:
@@ -106,7 +108,7 @@ def _declared(top: Path, own: Callable[[str], bool] | None) -> Declared:
                 texts[name] = paths.read(top, name)
         return texts
 
-    collected = _Collected({}, {}, {}, set(), set())
+    collected = _Collected({}, {}, {}, set(), set(), set())
     for folder in sorted({posixpath.dirname(name) for name in names}):
         try:
             _collect(folder, read, collected)
@@ -118,6 +120,7 @@ def _declared(top: Path, own: Callable[[str], bool] | None) -> Declared:
         tuple(collected.plots),
         frozenset(collected.models),
         frozenset(collected.produced),
+        frozenset(collected.made),
         tuple(name for name in names if posixpath.basename(name) == "dvc.lock"),
     )
 
@@ -166,6 +169,8 @@ def _stage(place: _Place, body: Mapping[str, Any], ran: Any, found: _Collected) 
         match = next((f for f in flags if f.fits(name)), None)
         for path in place.path(name):
             found.produced.add(path)
+            if isinstance(ran, dict):
+                found.made.add(path)
             if match is None:
                 continue
             if match.kind == "metrics":
@@ -376,6 +381,24 @@ def mapping(path: str, text: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise XexpError(f"{shown(path)} is not a DVC file", f"restore it: git checkout -- {path}")
     return value
+
+
+#: Sections of a ``dvc.yaml`` that say what is shown of a run; DVCLive writes them as it ends (its
+#: ``make_dvcyaml``).
+_SHOWN = frozenset(("artifacts", "metrics", "params", "plots"))
+
+
+def runs_alike(git: Git, path: str, old: str, new: str | None = None) -> bool:
+    """Return whether ``path`` is a ``dvc.yaml`` that runs the same stages in commit ``old`` and in
+    ``new`` (None: in the work tree, at whose top ``git`` stands)."""
+    if posixpath.basename(path) != "dvc.yaml":
+        return False
+    try:
+        texts = (git.blob(old, path), git.blob(new, path) if new else paths.read(git.cwd, path))
+        before, after = (mapping(path, text) for text in texts if text is not None)
+    except (OSError, ValueError, XexpError):  # invalid, or in one of them alone
+        return False
+    return all(before.get(key) == after.get(key) for key in {*before, *after} - _SHOWN)
 
 
 def join(folder: str, path: Any) -> str:

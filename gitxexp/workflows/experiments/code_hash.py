@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 
 from gitxexp.common.files import SUFFIXES
 from gitxexp.repository.config import FOLDER, Config
+from gitxexp.storage.dvc.pipeline import runs_alike
 from gitxexp.storage.dvc.pointers import is_data_pointer
 from gitxexp.storage.git import Git, encode
 
@@ -83,7 +84,10 @@ def _plain_mode(entry: str) -> str:
 def code_changes(
     git: Git, old: str, new: str, config: Config, modified: Iterable[str] = ()
 ) -> list[str]:
-    """The code files that differ between two commits, with those of ``modified``."""
+    """The code files that differ between two commits, with those of ``modified`` in the work tree, at
+    whose top git must stand then; not a ``dvc.yaml`` that runs the same stages."""
     question = ("diff", "--name-only", "--no-renames", "-z", old, new, "--")
-    paths = git.fields(*question) if old != new else []
-    return sorted({p for p in (*paths, *modified) if is_code(p, config)})
+    changed = {p for p in (git.fields(*question) if old != new else ()) if is_code(p, config)}
+    here = {p for p in modified if is_code(p, config)}
+    there = {p for p in changed - here if not runs_alike(git, p, old, new)}
+    return sorted(there | {p for p in here if not runs_alike(git, p, old)})

@@ -459,7 +459,7 @@ def _file_metrics(top: Path, config: Config, without: Container[str] = ()) -> di
             metrics |= flatten(read_metrics(file))
     others = config.pipelines.read.declared.metrics if config.pipelines else ()
     by_file = {
-        name: _declared_metrics(top, name)
+        name: _declared_metrics(top, name, config)
         for name in others
         if name not in config.metrics_files and name not in without
     }
@@ -478,14 +478,15 @@ def metrics_files(config: Config) -> list[str]:
     return list(dict.fromkeys((*config.metrics_files, *declared)))
 
 
-def _declared_metrics(top: Path, name: str) -> dict[str, Any]:
-    """The numbers of one declared file; none, with a note, if it is missing or not a table of
-    numbers."""
+def _declared_metrics(top: Path, name: str, config: Config) -> dict[str, Any]:
+    """The numbers of one declared file; none, with a note, if the pipeline has made it and it is
+    missing, or if it is not a table of numbers."""
     file = readable(top, name)
     if file is None:
         return {}
     if not file.is_file():
-        note(f"{name} is declared as metrics and is not here: dvc pull")
+        if config.pipelines and name in config.pipelines.read.declared.made:
+            note(f"{name} is declared as metrics and is not here: dvc pull")
         return {}
     try:
         return {k: v for k, v in flatten(read_metrics(file)).items() if is_number(v)}

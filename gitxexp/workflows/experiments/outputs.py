@@ -1,7 +1,7 @@
 """What a tag includes from the work tree: outputs that changed, and those that it must not include.
 
 ``git pull``, ``git merge`` and ``git switch`` update pointers, not the data behind them. Until
-``dvc checkout`` the work tree holds the outputs of an older commit: treated as changes, they would
+``dvc checkout`` the work tree holds the outputs of another commit: treated as changes, they would
 revert a colleague's work; a results database that a training writes to would be tracked without the
 rows that the pull brought.
 """
@@ -69,7 +69,7 @@ def _now(change: OutputChange) -> Output:
     return change.output._replace(hash=change.actual or change.output.hash)
 
 
-# -- outputs of an older commit ----------------------------------------------------------------
+# -- outputs of another commit -----------------------------------------------------------------
 
 
 def refuse_stale(project: Project, outputs: Outputs) -> None:
@@ -79,9 +79,9 @@ def refuse_stale(project: Project, outputs: Outputs) -> None:
         return
     targets = project.typed(*dict.fromkeys(_target(output) for output in stale))
     raise NoAnswer(
-        f"not as the last commit has it, but as an older one: {some([o.path for o in stale], 5)}",
-        f"bring them up to date: dvc pull {targets}; if this is what you want to tag:"
-        " --revert-outputs",
+        f"not as the last commit has it, but as another one: {some([o.path for o in stale], 5)}",
+        f"check them out: dvc checkout {targets} (dvc pull if the cache lacks them); if this is what"
+        " you want to tag: --revert-outputs",
     )
 
 

@@ -22,6 +22,7 @@ from gitxexp.repository import commit
 from gitxexp.repository.commit import Changes
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc.changes import file_hashes
+from gitxexp.storage.dvc.pipeline import runs_alike
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.git import UNTRACKED
 from gitxexp.trackers.logged import Logged
@@ -335,6 +336,6 @@ def _changed(
     for path in modified:
         if path in before.modified and path not in written:
             continue
-        if path in config.params_files or is_code(path, config):
-            continue
-        yield path
+        edited = path in config.params_files or is_code(path, config)
+        if not edited or runs_alike(project.at_top, path, "HEAD"):
+            yield path

@@ -9,6 +9,7 @@ from gitxexp.repository import config as settings
 from gitxexp.repository.commit import Changes
 from gitxexp.repository.config import Config
 from gitxexp.repository.repository import Project
+from gitxexp.storage.dvc.pipeline import runs_alike
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments.code_hash import is_by_hand, is_code
 from gitxexp.workflows.experiments.plan import is_ours
@@ -25,7 +26,8 @@ def tracked(changes: Changes) -> list[str]:
 
 def modified(project: Project, changes: Changes) -> list[str]:
     """The files that differ from HEAD, or are added to the index, and may be part of what runs. Metrics and
-    plots that an earlier run left are not: this one writes its own; nor are documents."""
+    plots that an earlier run left are not: this one writes its own; nor are documents, or a ``dvc.yaml``
+    in which DVCLive has said what to show."""
     config = project.config
     return [
         path
@@ -33,6 +35,7 @@ def modified(project: Project, changes: Changes) -> list[str]:
         if not is_ours(path)
         and not path.lower().endswith(_DOCUMENTS)
         and (is_by_hand(path, config) or path in config.params_files or _is_data(path, config))
+        and not runs_alike(project.at_top, path, "HEAD")
     ]
 
 

@@ -654,3 +654,26 @@ def test_what_a_run_logs_to_two_databases_is_one_experiment(ready: Repo) -> None
         db.execute("INSERT INTO second VALUES ('short', '2090-01-02 00:00:00', 0.4, 0.1)")
     said = ready.xexp("tag", "-P", "lr=0.4", "--dry-run").err
     assert "two/second.db has run short of the same time" in said
+
+
+SHOWS = """
+import pathlib
+text = pathlib.Path("dvc.yaml").read_text()
+if "plots" not in text:  # as DVCLive does
+    pathlib.Path("dvc.yaml").write_text(text + "plots:\\n- plots/f1.tsv\\n")
+"""
+
+
+def test_what_a_tracker_writes_into_dvc_yaml_is_no_change_of_code(ready: Repo) -> None:
+    """DVCLive puts its metrics and plots there as it ends: the next run was refused for it."""
+    ready.write("train.py", (ready / "train.py").read_text() + SHOWS)
+    ready.write("dvc.yaml", "stages:\n  one:\n    cmd: echo\nmetrics: [later.json]\n")
+    ready.commit("pipeline")
+    done = train(ready).good()
+    assert "later.json" not in done.err  # no run has made it, and no dvc pull could
+    assert ready.git("status", "--porcelain") == ""
+    assert "plots/f1.tsv" in ready.git("show", "e0.1.0:dvc.yaml")
+    assert "patch: nothing changed since e0.1.0 (reruns e0.1.0)" in train(ready).good().out
+    ready.write("dvc.yaml", (ready / "dvc.yaml").read_text().replace("echo", "true"))
+    failed = train(ready)
+    assert failed.code == 128 and "dvc.yaml" in failed.err
