@@ -60,7 +60,13 @@ def write_parquet(
     if _compact(outcome, manner):
         session.rows("SET threads = 1")  # only a single writer fills every row group
     query = final_query(outcome)
-    if not manner.required:
+    loose = [c for c in outcome.table.names if c not in manner.required]
+    if loose and manner.required:
+        cells = ", ".join(
+            f"CASE WHEN {c} IS NOT NULL THEN {c} END AS {c}" for c in map(quote, loose)
+        )
+        query = f"SELECT * REPLACE ({cells}) FROM ({query})"
+    elif loose:
         session.rows("SET disabled_optimizers = 'statistics_propagation'")
     session.thrifty(f"COPY ({query}) TO {literal(link)} ({', '.join(options)})")
     session.rows("RESET disabled_optimizers")
@@ -136,8 +142,8 @@ class Manner:
     bloom: bool = False
     groups: int = 0  #: row groups that the file has
     metadata: tuple[tuple[str, bytes], ...] = ()
-    #: it may have columns that are REQUIRED, which DuckDB makes of those without NULLs, by statistics
-    required: bool = True
+    #: its columns that are REQUIRED: DuckDB makes that of all without NULLs, by statistics
+    required: frozenset[str] = frozenset()
 
 
 def manner_of(session: Session, source: Source) -> Manner:
@@ -152,10 +158,6 @@ def manner_of(session: Session, source: Source) -> Manner:
         "bool_or(encodings LIKE '%DICTIONARY%'), bool_or(bloom_filter_offset IS NOT NULL) "
         f"FROM parquet_metadata({link})"
     )[0]
-    required = session.value(
-        f"SELECT count(*) FROM parquet_schema({link}) WHERE repetition_type = 'REQUIRED' "
-        "AND coalesce(num_children, 0) = 0"
-    )
     return Manner(
         codecs[0][0] if codecs else "SNAPPY",
         rows if groups and groups > 1 else max(rows or 0, ROWS),
@@ -163,7 +165,7 @@ def manner_of(session: Session, source: Source) -> Manner:
         bool(bloom),
         groups or 0,
         _footer_metadata(session, source),
-        bool(required),
+        frozenset(rows[0][0] for rows in _columns(session, link) if rows[0][-1] == "REQUIRED"),
     )
 
 
@@ -332,32 +334,59 @@ def stored_otherwise(session: Session, sources: Sequence[Source], written: Path)
     """Return a note for each column with unchanged values but another storage type than in the
     first file that has it."""
     before: dict[str, str] = {}
+    strict: dict[str, int] = {}
     for source in sources:
         before = _stored(session, source.alias) | before
-    after = _stored(session, literal(session.link(written, ".parquet")))
-    return tuple(
+        strict = _required_inside(session, source.alias) | strict
+    link = literal(session.link(written, ".parquet"))
+    after, left = _stored(session, link), _required_inside(session, link)
+    rare = (
         f"column {name}: {kind} can only be written as {after[name] or 'a wider type'}; "
         "every value is the same"
         for name, kind in before.items()
         if kind and name in after and after[name] != kind
     )
+    loose = (
+        f"column {name}: values inside that must not be NULL may be now; every value is the same"
+        for name, number in strict.items()
+        if number > left.get(name, number)
+    )
+    return (*rare, *loose)
 
 
 def _stored(session: Session, link: str) -> dict[str, str]:
     """Describe, by top-level column, how the first part of a rare type is stored, or ""."""
+    return {
+        rows[0][0]: next(filter(None, (_rare(*row[1:4]) for row in rows)), "")
+        for rows in _columns(session, link)
+    }
+
+
+def _required_inside(session: Session, link: str) -> dict[str, int]:
+    """How many parts inside each top-level column must not be NULL; the keys of maps never may."""
+    return {
+        rows[0][0]: sum(row[-1] == "REQUIRED" for row in rows[1:])
+        for rows in _columns(session, link)
+    }
+
+
+def _columns(session: Session, link: str) -> list[list[tuple[Any, ...]]]:
+    """The parts of each top-level column, itself first: name, physical type, length, logical type and
+    REQUIRED, OPTIONAL or REPEATED."""
     rows = session.rows(
-        "SELECT name, type, type_length, coalesce(logical_type, ''), coalesce(converted_type, ''), "
-        f"num_children FROM parquet_schema({link})"
+        "SELECT name, coalesce(type, ''), type_length, "
+        "concat(logical_type, ' ', converted_type), num_children, repetition_type "
+        f"FROM parquet_schema({link})"
     )
-    stored: dict[str, str] = {}
-    inside, name = 0, ""
-    for column, physical, length, logical, converted, children in rows[1:]:
+    columns: list[list[tuple[Any, ...]]] = []
+    inside = 0
+    for *part, children, repetition in rows[1:]:
         if not inside:
-            name, inside = column, 1
-            stored[name] = ""
+            inside = 1
+            columns.append([])
+        columns[-1].append((*part, repetition))
         inside += (children or 0) - 1
-        stored[name] = stored[name] or _rare(physical or "", length, f"{logical} {converted}")
-    return stored
+    return columns
 
 
 #: As DuckDB shows logical types (``MILLIS=MilliSeconds()``) and the older converted ones.

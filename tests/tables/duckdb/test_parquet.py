@@ -309,6 +309,43 @@ def test_columns_without_nulls_may_have_them_as_before(null: bool, tmp_path: Pat
     assert pq.read_schema(a).remove_metadata().equals(schema)
 
 
+def test_only_columns_that_must_not_be_null_stay_so(tmp_path: Path) -> None:
+    """Not those beside one, and the key of a map, which never may be NULL, is none."""
+    for name, nullable in (("required", False), ("map", True)):
+        a, b = tmp_path / f"{name}.parquet", tmp_path / f"{name}2.parquet"
+        schema = pa.schema(
+            [
+                pa.field("k", pa.int64(), nullable=nullable),
+                pa.field("s", pa.string()),
+                pa.field("m", pa.map_(pa.string(), pa.int64())),
+            ]
+        )
+        for path, value in ((a, 1), (b, 2)):
+            pq.write_table(pa.table({"k": [value], "s": ["a"], "m": [[("x", 1)]]}, schema), path)
+        assert not merge_files(a, [b]).notes
+        merged = pq.read_schema(a)
+        assert [merged.field(c).nullable for c in "ksm"] == [nullable, True, True]
+        assert pq.read_table(a).num_rows == 2
+
+
+def test_values_inside_that_must_not_be_null(tmp_path: Path) -> None:
+    """They stay so where they are in all files, else that is said; no value changes."""
+
+    def field(nullable: bool) -> pa.Schema:
+        return pa.schema(
+            [pa.field("l", pa.list_(pa.field("element", pa.int32(), nullable=nullable)))]
+        )
+
+    a, b, c = (tmp_path / f"{name}.parquet" for name in "abc")
+    for path, nullable, value in ((a, False, 1), (b, False, 2), (c, True, None)):
+        pq.write_table(pa.table({"l": [[value]]}, field(nullable)), path)
+    assert not merge_files(a, [b]).notes
+    assert pq.read_schema(a).remove_metadata().equals(field(False))
+    (note,) = merge_files(a, [c]).notes
+    assert note.startswith("column l: values inside that must not be NULL may be now")
+    assert pq.read_table(a)["l"].to_pylist() == [[1], [2], [None]]
+
+
 def test_columns_that_must_not_be_null_stay_so(tmp_path: Path) -> None:
     a, b = tmp_path / "a.parquet", tmp_path / "b.parquet"
     schema = pa.schema([pa.field("k", pa.int64(), nullable=False)])
