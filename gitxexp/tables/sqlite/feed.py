@@ -101,7 +101,8 @@ def make_feed(db: str, source: Table, target: Table, rename: dict[str, str], lab
 def _padding(column: Column) -> str:
     default = column.default
     if column.notnull and default is not None and not default.upper().startswith("CURRENT_"):
-        return f"({default})" if "(" not in default else "NULL"
+        # a bare number would be the place of a column to GROUP BY
+        return f"ifnull({default}, NULL)" if "(" not in default else "NULL"
     return "NULL"
 
 

@@ -164,6 +164,16 @@ def test_rows_follow_new_numbers_by_a_reference_that_only_their_source_declares(
     assert query(target, "SELECT k, n FROM t JOIN p ON parent = id") == [("row", "theirs")]
 
 
+def test_a_key_column_that_a_source_lacks_has_the_default_that_it_must_have(tmp_path):
+    make = "CREATE TABLE t (k INT NOT NULL DEFAULT 3, n INT, v, UNIQUE (n, k));"
+    target = script(tmp_path / "t.db", f"{make} INSERT INTO t VALUES (3, 1, NULL);")
+    source = script(
+        tmp_path / "s.db", "CREATE TABLE t (n INT, v); INSERT INTO t VALUES (1, 'x'), (2, 'y');"
+    )
+    assert merge_files(target, [source]).written
+    assert query(target, "SELECT * FROM t") == [(3, 1, "x"), (3, 2, "y")]
+
+
 def test_a_dangling_reference_is_a_conflict(tmp_path):
     schema = "CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE c (p REFERENCES p (id));"
     target = script(tmp_path / "t.db", schema)
