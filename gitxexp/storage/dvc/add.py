@@ -138,8 +138,7 @@ def _add_here(repo: Any, top: Path, paths: list[str], known: dict[str, Output]) 
     stages = {out.addressing for out in made if out.hash is None}
     plain = [path for path in paths if path not in known or known[path].stage is None]
     if plain:
-        with repo.scm_context(autostage=False, quiet=True):
-            repo.add([str(top / path) for path in plain], relink=False)
+        repo.add([str(top / path) for path in plain], relink=False)
     for stage in sorted(stages):  # according to dvc.lock it has never run
         with chdir(repo.root_dir):  # DVC checks the run cache's paths against the current folder
             repo.commit(str(top / stage), force=True, allow_missing=True, relink=False)
@@ -233,8 +232,7 @@ def track_members(
     (top / output.path).mkdir(parents=True, exist_ok=True)  # DVC requires it, even if empty
     with opened(top / output.root, f"update {output.pointer}") as repo:
         _remember(repo, tracked)
-        with repo.scm_context(autostage=False, quiet=True):
-            repo.add([str(top / path) for path in members], relink=False)
+        repo.add([str(top / path) for path in members], relink=False)
     return (output.pointer,)
 
 

@@ -212,7 +212,10 @@ def _check_objects(top: Path, out: Output) -> None:
 
 @contextmanager
 def opened(root: Path, action: str, config: dict[str, Any] | None = None) -> Iterator[Any]:
-    """Open ``dvc.repo.Repo`` at ``root`` as a context manager; errors read "cannot ACTION: …"."""
+    """Open ``dvc.repo.Repo`` at ``root`` as a context manager; errors read "cannot ACTION: …".
+
+    ``core.autostage`` does not count: what DVC stages no undo takes out of git's index.
+    """
     check_project(root)
     quiet()
     with dvc_errors(action):
@@ -221,7 +224,8 @@ def opened(root: Path, action: str, config: dict[str, Any] | None = None) -> Ite
         _write_whole_files()
         _parse_once()
         remove_torn_lock(root / ".dvc" / "tmp")
-        repo = Repo(str(root), config=config)
+        core = {**(config or {}).get("core", {}), "autostage": False}
+        repo = Repo(str(root), config={**(config or {}), "core": core})
         try:
             yield repo
         finally:

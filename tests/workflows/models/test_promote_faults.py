@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from gitxexp.common.errors import XexpError
+from gitxexp.workflows.models import promote
 from tests.helpers import Repo
 from tests.workflows.models.model_tools import (
     FOLDER,
@@ -200,3 +202,20 @@ def test_a_full_disk(modelled: Repo, small_disk: Path, leave: int) -> None:
     assert state(repo) == before
     repo.xexp("promote", "e0.1.1", "-y").good()
     assert (repo / PRODUCTION).stat().st_size == 1_000_000
+
+
+def test_nothing_is_left_staged_by_dvc(modelled: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """core.autostage: DVC would stage what the rollback restores only in the work tree."""
+    modelled.dvc("config", "core.autostage", "true")
+    modelled.git("commit", "-qam", "autostage")
+    before = state(modelled)
+
+    def fails(*_: object) -> None:
+        raise XexpError("no record")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(promote, "_register", fails)
+        assert modelled.xexp("promote", "--run", "run-lr-0.1").code == 128
+    assert state(modelled) == before
+    modelled.xexp("promote", "--run", "run-lr-0.1", "--no-commit").good()
+    assert modelled.git("diff", "--cached", "--name-only") == ""
