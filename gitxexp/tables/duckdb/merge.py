@@ -15,6 +15,7 @@ from pathlib import Path
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.common.files import Kind, kind_by_name, kind_of
+from gitxexp.common.sql import quote
 from gitxexp.common.text import counted as say_counted
 from gitxexp.tables.duckdb.align import Aligned, Matched, Side, align, match_tables
 from gitxexp.tables.duckdb.declaration import declaration
@@ -94,6 +95,8 @@ def run(
         if not outcomes:
             raise XexpError("there is no table to merge", "check the files and --table")
         _check_references(tables, outcomes)
+        for outcome in outcomes:
+            _check_not_null(session, outcome, kind)
         was = next((source for source in others if source.path == base), None)
         job = DecidedMerge(session, kind, ours, others, tuple(outcomes), options, was)
         report = job.report()
@@ -150,6 +153,25 @@ def _naming_cause(session: Session, inputs: Sequence[Source]) -> Iterator[None]:
         if error.hint:  # this error is already explained
             raise XexpError(f"{bad.path}: {error.message}", hint=error.hint) from None
         raise XexpError(f"{bad.path}: the parquet file is damaged", hint=error.message) from None
+
+
+def _check_not_null(session: Session, outcome: TableOutcome, kind: Kind) -> None:
+    """Refuse rows without a value that the target's table must have; a plan refuses them, too."""
+    ours = outcome.table.ours
+    if kind != "duckdb" or ours is None or ours.table.kind != "duckdb" or outcome.conflicts:
+        return
+    strict = [c.columns[0] for c in declaration(ours.table.ddl).constraints if c.kind == "NOT NULL"]
+    rows = [f"SELECT {listed(outcome.table.names)} FROM ({r})" for r in (outcome.add,) if r]
+    rows += [f"SELECT {listed(outcome.table.names)} FROM {r}" for r in (outcome.change,) if r]
+    for column in strict if rows else ():
+        where = f"{quote(column)} IS NULL LIMIT 1"
+        if column in outcome.table.columns and session.rows(
+            f"SELECT 1 FROM ({' UNION ALL '.join(rows)}) WHERE {where}"
+        ):
+            raise XexpError(
+                f"{outcome.table.name}.{column} must not be NULL here, and incoming rows have no value",
+                "give them one in the source, or drop NOT NULL here",
+            )
 
 
 def _refuse_own_names(session: Session, inputs: Sequence[Source]) -> None:

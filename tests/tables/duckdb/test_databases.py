@@ -451,6 +451,15 @@ def test_what_a_table_calls_by_the_name_of_its_file_is_named(tmp_path: Path, col
     assert "declare it again with" in no.value.hint
 
 
+def test_a_plan_refuses_rows_without_a_value_that_the_target_must_have(tmp_path: Path) -> None:
+    a = make(tmp_path / "a.duckdb", "CREATE TABLE t (k INTEGER, v INTEGER NOT NULL)")
+    b = make(tmp_path / "b.duckdb", "CREATE TABLE t (k INTEGER)", "INSERT INTO t VALUES (1)")
+    for apply in (False, True):
+        with pytest.raises(XexpError, match=r"t.v must not be NULL here"):
+            merge_files(a, [b], write=apply)
+    assert ask(a, "FROM t") == []
+
+
 def test_what_theirs_changed_and_ours_dropped_is_refused(tmp_path: Path) -> None:
     base = _database(tmp_path / "base.duckdb")
     ours = _database(tmp_path / "ours.duckdb", "DROP VIEW v")
