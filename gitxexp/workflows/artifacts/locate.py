@@ -72,7 +72,9 @@ class CommitFiles:
         Raises XexpError with similar paths if there is none.
         """
         candidates = dict.fromkeys((_normal(prefix + path), _normal(path)))
-        for candidate in candidates:
+        if all(paths.leaves(candidate) for candidate in candidates):
+            raise XexpError(f"{paths.shown(path)} is outside the repository", "name a file of it")
+        for candidate in (one for one in candidates if not paths.leaves(one)):
             match = self.glob(candidate) if _GLOB.search(candidate) else self.exact(candidate)
             if match is not None:
                 return match

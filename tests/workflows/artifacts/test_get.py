@@ -295,3 +295,8 @@ def test_submodules_of_a_folder_are_named(tagged: Repo, tmp_path: Path) -> None:
     done = tagged.xexp("get", "HEAD", "libs", "-o", tmp_path / "out").good()
     assert done.err == "note: 'libs/lib' is left out: it is a submodule\n"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["own.py"]
+
+
+def test_a_path_above_the_repository_is_named_as_it_was_typed(tagged: Repo) -> None:
+    done = xexp_inside("get", "e0.1.0", "../../x", cwd=tagged / "data")
+    assert done.err == "fatal: '../../x' is outside the repository\nhint: name a file of it\n"
