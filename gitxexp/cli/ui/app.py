@@ -279,17 +279,17 @@ class Browser(App[None]):
         message, hint = failures.words(error)
         self._head(f"{message} ({hint})" if hint else message)
 
-    def on_table_moved(self) -> None:
+    def on_rows_table_moved(self) -> None:
         """Have the lower part follow."""
         if self.pane == "output":
             self.pane = "details"
         self._follow()
 
-    def on_table_opened(self) -> None:
+    def on_rows_table_opened(self) -> None:
         """A second click."""
         self.action_details()
 
-    def on_table_sorted(self, event: RowsTable.Sorted) -> None:
+    def on_rows_table_sorted(self, event: RowsTable.Sorted) -> None:
         """A click on a title sorts, the second one the other way."""
         self._sort(event.name)
 
