@@ -112,19 +112,20 @@ def rounded_all(values: Sequence[Any]) -> list[str]:
     """:func:`rounded` of each of many values."""
     from gitxexp.repository.tag_message import show_all  # a floor that ``-h`` waits not for
 
-    exact = show_all(values)
-    if _Chosen.full or float not in set(map(type, values)):
-        return exact
-    shown = zip(values, exact, strict=True)
-    return [_rounded(value, text) if type(value) is float else text for value, text in shown]
+    kinds = set(map(type, values))
+    if _Chosen.full or float not in kinds:
+        return show_all(values)
+    if kinds == {float}:
+        return list(map(_rounded, values))
+    shown = zip(values, show_all(values), strict=True)
+    return [_rounded(value) if type(value) is float else text for value, text in shown]
 
 
-def _rounded(value: float, exact: str) -> str:
+def _rounded(value: float) -> str:
     if not 0.1 <= abs(value) < 1e6:  # nor is NaN
         return f"{value:.4g}"
-    if len(exact) <= 6 and len(exact.partition(".")[2]) <= 4:
-        return exact
-    return f"{value:.4f}"
+    exact = repr(value)  # of these numbers without an exponent, so six characters have four decimals
+    return exact if len(exact) <= 6 else f"{value:.4f}"
 
 
 def clip(text: str, limit: int) -> str:
