@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import field
-from difflib import SequenceMatcher
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
@@ -88,6 +87,8 @@ def alike(one: str, two: str) -> bool:
         return False
     if any(_initials(*p) or _abbreviates(*p) or _qualifies(*p) for p in ((a, b), (b, a))):
         return True
+    from difflib import SequenceMatcher  # late: only for names that differ
+
     return min(len(short), len(long)) > 4 and SequenceMatcher(None, short, long).ratio() >= RATIO
 
 

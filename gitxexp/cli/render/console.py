@@ -124,7 +124,7 @@ def rounded_all(values: Sequence[Any]) -> list[str]:
 def _rounded(value: float) -> str:
     if not 0.1 <= abs(value) < 1e6:  # nor is NaN
         return f"{value:.4g}"
-    exact = repr(value)  # of these numbers without an exponent, so six characters have four decimals
+    exact = repr(value)  # never with an exponent: six characters have at most four decimals
     return exact if len(exact) <= 6 else f"{value:.4f}"
 
 

@@ -147,7 +147,7 @@ def logged(project: Project, row: Row) -> list[Run]:
     if not run or not results or project.places.top is None:
         return [row.logged] if row.logged is not None else []
     from gitxexp.trackers import runs
-    from gitxexp.workflows.experiments.collect import role_rules
+    from gitxexp.workflows.experiments.column_roles import role_rules
     from gitxexp.workflows.runs import record
 
     config = project.config

@@ -6,7 +6,6 @@ asking again shows what has vanished since. What a remote was found to lack afte
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -43,6 +42,8 @@ class RemotePlace:
     @property
     def key(self) -> str:
         """Its key: the address is hashed, because it may contain a password."""
+        import hashlib  # late: OpenSSL takes 3 ms, and a list of models asks no remote
+
         address = hashlib.sha256(self.url.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         return f"{address}{'/2' if self.legacy else ''}"
 

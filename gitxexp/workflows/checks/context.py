@@ -22,6 +22,7 @@ from gitxexp.workflows.checks import bounds
 from gitxexp.workflows.checks.dataclass_fields import Fields, fields_of
 from gitxexp.workflows.checks.report import CheckRequest
 from gitxexp.workflows.experiments import collect, stores
+from gitxexp.workflows.experiments.column_roles import role_rules
 
 if TYPE_CHECKING:
     from gitxexp.workflows.merge.dropped_rows import MergeCheck
@@ -164,7 +165,7 @@ class Context:
     @cached_property
     def latest(self) -> list[Run]:
         """The latest run of each results database that can be read."""
-        rules, table = collect.role_rules(self.config), self.config.results_table or None
+        rules, table = role_rules(self.config), self.config.results_table or None
         found = []
         for path in self.databases:
             try:

@@ -18,7 +18,7 @@ from gitxexp.workflows.checks.layout import ID_COLUMNS
 from gitxexp.workflows.checks.profile import RunGroup, TableProfile
 from gitxexp.workflows.checks.rule import UNREADABLE, Finding, Rule, Scope, Severity
 from gitxexp.workflows.checks.stores import Store
-from gitxexp.workflows.experiments import collect
+from gitxexp.workflows.experiments.column_roles import role_rules
 from gitxexp.workflows.experiments.stores import absent_databases, sources
 
 #: Bytes that DuckDB may use; it spills the rest. SQLite keeps its default of 2 MB: measured, its sorts
@@ -57,7 +57,7 @@ def _at(path: Path, rules: Sequence[Rule], context: Context, asked: _Asked) -> I
     if tracker is None or tracker in _READ:
         yield from reading(path, lambda database: _in_file(database, rules, context, asked), MEMORY)
         return
-    store = stores.of_tracker(path, runs(path, table, collect.role_rules(context.config)))
+    store = stores.of_tracker(path, runs(path, table, role_rules(context.config)))
     context.seen.update(store.seen)
     yield from _in_store(store, rules, context, asked)
 
@@ -157,7 +157,7 @@ def _profiles(database: Database, context: Context) -> list[TableProfile]:
             *([context.request.id_column] if context.request.id_column else ()),
         )
         tables = [table for table in all_tables(database) if table.first_of(named)]
-    rules, asked = collect.role_rules(context.config), context.request.id_column
+    rules, asked = role_rules(context.config), context.request.id_column
     shown = context.shown(database.path)
     if not tables:
         context.skip("results", f"{shown} has no table of runs (a column of times or of runs)")

@@ -26,12 +26,12 @@ from gitxexp.tables.rules import STAMPS
 from gitxexp.trackers import runs as trackers_runs
 from gitxexp.trackers.column_names import Role, role_of
 from gitxexp.trackers.files import read_metrics, read_params
-from gitxexp.trackers.roles import RoleRules
 from gitxexp.trackers.roles import kept as kept_params
 from gitxexp.trackers.run import Windows
 from gitxexp.trackers.runs import find_run, latest_run
 from gitxexp.trackers.times import Moment, moment
 from gitxexp.workflows.experiments import describe, stores
+from gitxexp.workflows.experiments.column_roles import role_rules
 
 if TYPE_CHECKING:
     from gitxexp.trackers.run import Run
@@ -222,21 +222,6 @@ def _when(run: Run) -> Moment:
 def maximize(config: Config, metric: str) -> bool:
     """Whether more of ``metric`` is better: by configuration, else by its name."""
     return describe.maximize(config, metric)
-
-
-def role_rules(config: Config) -> RoleRules:
-    """What the configuration says of the roles of columns."""
-    globs = {
-        Role.PARAM: config.roles_param,
-        Role.METRIC: config.roles_metric,
-        Role.CONTEXT: config.roles_context,
-        Role.OUTPUT: config.roles_output,
-        Role.KEY: config.roles_key,
-    }
-    metrics = {*config.metrics_key, *config.metrics_maximize, *config.metrics_minimize}
-    metrics |= {config.metrics_primary} - {""}
-    params = {*config.params_key, config.params_model} - {""}
-    return RoleRules(globs, frozenset(params), frozenset(metrics))
 
 
 @dataclass(frozen=True)

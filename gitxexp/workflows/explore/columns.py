@@ -6,7 +6,8 @@ from gitxexp.common.errors import XexpError
 from gitxexp.repository.repository import Project
 from gitxexp.trackers import runs
 from gitxexp.trackers.run import ColumnFacts
-from gitxexp.workflows.experiments import collect, stores
+from gitxexp.workflows.experiments import stores
+from gitxexp.workflows.experiments.column_roles import role_rules
 
 
 def columns(project: Project, table: str | None = None) -> list[ColumnFacts]:
@@ -15,7 +16,7 @@ def columns(project: Project, table: str | None = None) -> list[ColumnFacts]:
     Raises XexpError if there are no results, or none has such a table.
     """
     config = project.config
-    rules = collect.role_rules(config)
+    rules = role_rules(config)
     wanted = config.results_table or None
     found = [
         each

@@ -15,6 +15,7 @@ from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.common.text import counted
 from gitxexp.trackers import column_names
+from gitxexp.workflows.experiments.column_roles import role_rules
 from gitxexp.workflows.explore import filters, query
 from gitxexp.workflows.explore.query import ListQuery
 from gitxexp.workflows.explore.rows import ColumnName, ColumnNames, Row, column
@@ -480,11 +481,11 @@ class _ColumnPlace(NamedTuple):
 def _columns(project: Project, name: str) -> list[_ColumnPlace]:
     """Find a column of that name in the results (``TABLE.COLUMN``, or in the only table that does)."""
     from gitxexp.trackers import runs  # late: imports database readers
-    from gitxexp.workflows.experiments import collect, stores
+    from gitxexp.workflows.experiments import stores
 
     if project.places.top is None:
         return []
-    rules = collect.role_rules(project.config)
+    rules = role_rules(project.config)
     facts = [
         each
         for path in stores.databases(project.top, project.config)

@@ -10,7 +10,7 @@ from gitxexp.common.errors import UsageError, XexpError, suggestion
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc.places import work_file
 from gitxexp.trackers.adapters import dvclive, mlflow_database, mlflow_files
-from gitxexp.workflows.experiments.collect import role_rules
+from gitxexp.workflows.experiments.column_roles import role_rules
 from gitxexp.workflows.imports.dvc import DvcExperiments, DvcLiveFolder
 from gitxexp.workflows.imports.mlflow import MlflowFolder, MlflowServer, MlflowStore, local_path
 from gitxexp.workflows.imports.source import RunSource

@@ -22,7 +22,7 @@ from gitxexp.trackers.run import Run
 from gitxexp.trackers.times import moment
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments.code_hash import code_hash
-from gitxexp.workflows.experiments.collect import role_rules
+from gitxexp.workflows.experiments.column_roles import role_rules
 from gitxexp.workflows.experiments.describe import OutputRole
 
 _COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")

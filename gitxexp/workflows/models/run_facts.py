@@ -164,7 +164,7 @@ def metrics_today(metrics: Mapping[str, Any], config: Config) -> dict[str, Any]:
     function times and token counts as metrics."""
     from gitxexp.trackers import column_names
     from gitxexp.trackers.column_names import Role
-    from gitxexp.workflows.experiments.collect import role_rules  # late, as above
+    from gitxexp.workflows.experiments.column_roles import role_rules  # late, as above
 
     rules = role_rules(config)
 

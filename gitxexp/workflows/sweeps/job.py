@@ -28,6 +28,7 @@ from gitxexp.trackers.runs import latest_run
 from gitxexp.trackers.tables import tables_of
 from gitxexp.workflows.experiments import collect, describe, stores
 from gitxexp.workflows.experiments.collect import Collected, RunChoice
+from gitxexp.workflows.experiments.column_roles import role_rules
 from gitxexp.workflows.runs import parameters
 from gitxexp.workflows.runs.environment import RunContext, environment, words
 from gitxexp.workflows.runs.execute import Execution, execute, processes_of
@@ -298,7 +299,7 @@ def _collected(tree: Tree, config: Config, found: Differences) -> Collected:
     beside = [
         (name, run.id)
         for name in (places if len(places) > 1 else ())
-        if (run := latest_run(tree.top / name, None, collect.role_rules(config)))
+        if (run := latest_run(tree.top / name, None, role_rules(config)))
     ]
     return collect.collect(tree.top, only, RunChoice(beside=tuple(beside)))
 
