@@ -157,21 +157,33 @@ def _naming_cause(session: Session, inputs: Sequence[Source]) -> Iterator[None]:
 
 def _check_not_null(session: Session, outcome: TableOutcome, kind: Kind) -> None:
     """Refuse rows without a value that the target's table must have; a plan refuses them, too."""
-    ours = outcome.table.ours
-    if kind != "duckdb" or ours is None or ours.table.kind != "duckdb" or outcome.conflicts:
+    table = outcome.table
+    if kind != "duckdb" or table.ours is None or outcome.conflicts:
         return
-    strict = [c.columns[0] for c in declaration(ours.table.ddl).constraints if c.kind == "NOT NULL"]
-    rows = [f"SELECT {listed(outcome.table.names)} FROM ({r})" for r in (outcome.add,) if r]
-    rows += [f"SELECT {listed(outcome.table.names)} FROM {r}" for r in (outcome.change,) if r]
-    for column in strict if rows else ():
-        where = f"{quote(column)} IS NULL LIMIT 1"
-        if column in outcome.table.columns and session.rows(
-            f"SELECT 1 FROM ({' UNION ALL '.join(rows)}) WHERE {where}"
-        ):
+    must = _not_null(table.ours)
+    must -= must.intersection(*map(_not_null, table.others))  # those have no such row
+    wanted = [name for name in table.columns if name.lower() in must]
+    rows = [f"({outcome.add})"] if outcome.add else []
+    rows += [outcome.change] if outcome.change else []
+    if not wanted or not rows:
+        return
+    every = " UNION ALL ".join(f"SELECT {listed(wanted)} FROM {r}" for r in rows)
+    tests = ", ".join(f"bool_or({quote(name)} IS NULL)" for name in wanted)
+    (lacking,) = session.rows(f"SELECT {tests} FROM ({every})")
+    for name, without in zip(wanted, lacking, strict=True):
+        if without:
             raise XexpError(
-                f"{outcome.table.name}.{column} must not be NULL here, and incoming rows have no value",
+                f"{table.name}.{name} must not be NULL here, and incoming rows have no value",
                 "give them one in the source, or drop NOT NULL here",
             )
+
+
+def _not_null(side: Side) -> set[str]:
+    """The columns, in lower case, that a table of a DuckDB file declares as NOT NULL."""
+    if side.table.kind != "duckdb":
+        return set()
+    constraints = declaration(side.table.ddl).constraints
+    return {c.columns[0].lower() for c in constraints if c.kind == "NOT NULL"}
 
 
 def _refuse_own_names(session: Session, inputs: Sequence[Source]) -> None:
