@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from gitxexp.common.notes import taken
 from gitxexp.repository.config import Config, DeclaredHere
-from gitxexp.storage.dvc.pipeline import Declared, Pipelines, fill, output_flags
+from gitxexp.storage.dvc.pipeline import Pipelines, fill, output_flags
 from gitxexp.storage.dvc.pointers import outputs_in
 from gitxexp.workflows.experiments.collect import RunChoice, collect
 from gitxexp.workflows.experiments.describe import OutputRole, role
@@ -151,7 +152,7 @@ def test_paths_that_leave_the_work_tree_are_left_out(repo: Repo) -> None:
         "stages: {s: {cmd: x, wdir: /tmp, outs: [x]}, t: [], u: {foreach: 3, do: 4}}\n",
     )
     taken()
-    assert Pipelines(repo.path).declared == Declared()
+    assert Pipelines(repo.path).declared == ((), (), (), frozenset(), frozenset(), ())
     assert len(taken()) >= 6
 
 
@@ -184,3 +185,22 @@ def test_a_metric_of_several_files_is_named_by_its_file_also_where_values_are_eq
     config = Config(params_files=(), metrics_files=(), pipelines=DeclaredHere(repo.path))
     found = collect(repo.path, config, RunChoice(files_only=True)).metrics
     assert found == {"a.acc": 0.5, "b.acc": 0.5, "loss": 1.5}
+
+
+def test_metrics_that_are_on_record_and_not_here_are_named(repo: Repo) -> None:
+    """Those of a folder that a stage or ``dvc add`` made, and git's; not those that no run has made."""
+    repo.write("dvc.yaml", "metrics: [eval/a.json, plain/b.json, c.json, later.json, soon/d.json]\n"
+               "stages: {one: {cmd: x, outs: [eval]}, two: {cmd: x, outs: [soon]}}\n")  # fmt: skip
+    repo.write("dvc.lock", locked(one=["eval"]))
+    repo.write("plain.dvc", "outs:\n" + textwrap.dedent(OUT).format("plain"))
+    repo.write("c.json", "{}")
+    repo.commit("metrics")
+    (repo / "c.json").unlink()
+    config = Config(params_files=(), metrics_files=(), pipelines=DeclaredHere(repo.path))
+    taken()
+    assert collect(repo.path, config, RunChoice(files_only=True)).metrics == {}
+    assert [text.split(" is declared")[0] for text in taken()] == [
+        "eval/a.json",
+        "plain/b.json",
+        "c.json",
+    ]

@@ -40,7 +40,6 @@ class Declared(NamedTuple):
     plots: tuple[str, ...] = ()
     models: frozenset[str] = frozenset()
     produced: frozenset[str] = frozenset()  #: outputs of stages, whatever they are
-    made: frozenset[str] = frozenset()  #: those of stages that have run
     locks: tuple[str, ...] = ()  #: the ``dvc.lock`` files
 
 
@@ -91,7 +90,6 @@ class _Collected(NamedTuple):
     plots: dict[str, None]
     models: set[str]
     produced: set[str]
-    made: set[str]
 
 
 def _declared(top: Path, own: Callable[[str], bool] | None) -> Declared:
@@ -108,7 +106,7 @@ def _declared(top: Path, own: Callable[[str], bool] | None) -> Declared:
                 texts[name] = paths.read(top, name)
         return texts
 
-    collected = _Collected({}, {}, {}, set(), set(), set())
+    collected = _Collected({}, {}, {}, set(), set())
     for folder in sorted({posixpath.dirname(name) for name in names}):
         try:
             _collect(folder, read, collected)
@@ -120,7 +118,6 @@ def _declared(top: Path, own: Callable[[str], bool] | None) -> Declared:
         tuple(collected.plots),
         frozenset(collected.models),
         frozenset(collected.produced),
-        frozenset(collected.made),
         tuple(name for name in names if posixpath.basename(name) == "dvc.lock"),
     )
 
@@ -169,8 +166,6 @@ def _stage(place: _Place, body: Mapping[str, Any], ran: Any, found: _Collected) 
         match = next((f for f in flags if f.fits(name)), None)
         for path in place.path(name):
             found.produced.add(path)
-            if isinstance(ran, dict):
-                found.made.add(path)
             if match is None:
                 continue
             if match.kind == "metrics":

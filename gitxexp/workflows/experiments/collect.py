@@ -22,6 +22,8 @@ from gitxexp.repository.config import Config
 from gitxexp.repository.config_hash import flatten
 from gitxexp.repository.tag_message import Payload
 from gitxexp.storage.dvc.places import readable
+from gitxexp.storage.dvc.pointers import outputs_in
+from gitxexp.storage.git import Git
 from gitxexp.tables.rules import STAMPS
 from gitxexp.trackers import runs as trackers_runs
 from gitxexp.trackers.column_names import Role, role_of
@@ -444,7 +446,7 @@ def _file_metrics(top: Path, config: Config, without: Container[str] = ()) -> di
             metrics |= flatten(read_metrics(file))
     others = config.pipelines.read.declared.metrics if config.pipelines else ()
     by_file = {
-        name: _declared_metrics(top, name, config)
+        name: _declared_metrics(top, name)
         for name in others
         if name not in config.metrics_files and name not in without
     }
@@ -463,14 +465,14 @@ def metrics_files(config: Config) -> list[str]:
     return list(dict.fromkeys((*config.metrics_files, *declared)))
 
 
-def _declared_metrics(top: Path, name: str, config: Config) -> dict[str, Any]:
-    """The numbers of one declared file; none, with a note, if the pipeline has made it and it is
-    missing, or if it is not a table of numbers."""
+def _declared_metrics(top: Path, name: str) -> dict[str, Any]:
+    """The numbers of one declared file; none, with a note, if it is on record and missing here, or if
+    it is not a table of numbers."""
     file = readable(top, name)
     if file is None:
         return {}
     if not file.is_file():
-        if config.pipelines and name in config.pipelines.read.declared.made:
+        if _is_on_record(top, name):
             note(f"{name} is declared as metrics and is not here: dvc pull")
         return {}
     try:
@@ -478,3 +480,13 @@ def _declared_metrics(top: Path, name: str, config: Config) -> dict[str, Any]:
     except XexpError as error:
         note(f"{error.message}; it is declared as metrics")
         return {}
+
+
+def _is_on_record(top: Path, name: str) -> bool:
+    """Whether DVC, in a pointer of the work tree, or git has the file: else nothing has made it yet."""
+    try:
+        outputs = [out for out in outputs_in(top) if out.hash or out.files]
+    except XexpError:  # whatever needs the pointers will say so
+        return True
+    inside = any(f"{name}/".startswith(f"{out.path}/") for out in outputs)
+    return inside or Git(top).tracks(name)
