@@ -70,7 +70,7 @@ class Tagged:
     payload: Payload
     commit: str
     tag: str  #: object id of the tag
-    added: tuple[str, ...]  #: DVC outputs that were added
+    added: tuple[str, ...]  #: DVC outputs that are new, or were added again
     stamped: int
     notes: tuple[str, ...]
 
@@ -137,7 +137,7 @@ def within(
         project.forget_config()  # its dvc.lock lists the outputs
         own = experiments_plan.made_by_run(request, untracked(project))
         if own:  # it did not exist, and nothing tracks it
-            tracked = (*tracked, *track(project, running, own))
+            tracked, loose = (*tracked, *track(project, running, own)), (*loose, *own)
         plan = replace(plan, outputs=tuple(project.outputs()))
     stamped = stamp_rows(project, running, plan)
     added = _add(project, running, plan, request)
@@ -160,8 +160,8 @@ def within(
     if publish is not None:
         publish(running, plan.version, plan.branch, commit)
         unproved.proved(project.state, [oid])
-    changed = tuple(output.path for output in plan.changed)
-    return Tagged(plan.version, plan.reason, final, commit, oid, changed, stamped, plan.notes)
+    names = tuple(dict.fromkeys((*loose, *(output.path for output in plan.changed))))
+    return Tagged(plan.version, plan.reason, final, commit, oid, names, stamped, plan.notes)
 
 
 def place_kept(project: Project, running: Running, kept: Iterable[KeptFile]) -> None:

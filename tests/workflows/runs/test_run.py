@@ -677,3 +677,10 @@ def test_what_a_tracker_writes_into_dvc_yaml_is_no_change_of_code(ready: Repo) -
     ready.write("dvc.yaml", (ready / "dvc.yaml").read_text().replace("echo", "true"))
     failed = train(ready)
     assert failed.code == 128 and "dvc.yaml" in failed.err
+
+
+def test_a_file_that_a_run_made_is_named_when_dvc_gets_it(ready: Repo) -> None:
+    ready.write("train.py", "import pathlib\npathlib.Path('new.pkl').write_text('weights')\n")
+    ready.commit("another script")
+    assert "added   new.pkl\n" in train(ready).good().out
+    assert "new.pkl.dvc" in ready.git("ls-files")
