@@ -193,12 +193,12 @@ class Group(_Habits, click.Group):
         name, known = args[0], [*self.list_commands(ctx), *self.shorts]
         if self.get_command(ctx, name) is None:
             verb = ctx.command_path.replace(" ", "-", 1)
-            others = " or ".join(_of_groups(ctx.find_root(), name))
-            close = f"did you mean {others}?" if others else suggestion(name, known) or ""
-            if hints.way_here(ctx, name):
-                close = ""
-            message = f"'{name}' is not a {verb} command. {close[:1].upper()}{close[1:]}"
-            raise UsageError(message.rstrip(), hints.elsewhere(ctx, name))
+            message = f"'{name}' is not a {verb} command."
+            if not hints.way_here(ctx, name):
+                others = " or ".join(_of_groups(ctx.find_root(), name))
+                close = f"did you mean {others}?" if others else suggestion(name, known)
+                message += f" D{close[1:]}" if close else ""
+            raise UsageError(message, hints.elsewhere(ctx, name))
         return super().resolve_command(ctx, args)
 
     def make_parser(self, ctx: click.Context) -> _OptionParser:

@@ -85,6 +85,10 @@ class Output(NamedTuple):
             return self.hash
         return f"rev:{self.source.rev}" if self.source.rev else self.source.hash
 
+    def holds(self, path: str) -> bool:
+        """Whether a path, from the top as the output's own, is the output or inside it."""
+        return path == self.path or path.startswith(f"{self.path}/")
+
     @property
     def addressing(self) -> str:
         """What a ``dvc`` command calls it: the ``.dvc`` file, or ``dvc.yaml:stage``."""

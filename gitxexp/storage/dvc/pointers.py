@@ -98,9 +98,7 @@ def output_named(git: Git, rev: str, path: str) -> Output | None:
     roots = {name[: -len(".dvc/config")].rstrip("/") for name in configs if blobs[name]}
     found = {name: blob[2] for name, blob in blobs.items() if blob and name.endswith(".dvc")}
     parser = PointerParser(lambda _: found, lambda folder: _nearest(folder, roots), strict=False)
-    outputs = [
-        out for out in parser.parse(()) if path == out.path or path.startswith(out.path + "/")
-    ]
+    outputs = [out for out in parser.parse(()) if out.holds(path)]
     return outputs[0] if len(outputs) == 1 else None
 
 

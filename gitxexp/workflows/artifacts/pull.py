@@ -273,7 +273,7 @@ def _bring(project: Project, written: Collection[str], progress: Progress | None
     try:
         report = dvc_remote.fetch(top, stale, None, progress, other_worktrees(project))
         fetched, lost = report.fetched, report.missing
-        missing = {o.path for o in stale if any(_inside(path, o) for path in lost)}
+        missing = {o.path for o in stale if any(map(o.holds, lost))}
     except XexpError as error:
         notes.append(error.message)
         unasked = not isinstance(error, NoRemote)
@@ -301,10 +301,6 @@ def _is_whole(objects: Objects, out: Output) -> bool:
     entries = objects.manifest(out) if out.is_dir else ()
     wanted = objects_of(out, entries)
     return entries is not None and all(objects.find(out, want.oid) for want in wanted)
-
-
-def _inside(path: str, out: Output) -> bool:
-    return path == out.path or path.startswith(f"{out.path}/")
 
 
 def _checkout(project: Project, outputs: Sequence[Output]) -> None:

@@ -488,5 +488,4 @@ def _is_on_record(top: Path, name: str) -> bool:
         outputs = [out for out in outputs_in(top) if out.hash or out.files]
     except XexpError:  # whatever needs the pointers will say so
         return True
-    inside = any(f"{name}/".startswith(f"{out.path}/") for out in outputs)
-    return inside or Git(top).tracks(name)
+    return any(out.holds(name) for out in outputs) or Git(top).tracks(name)

@@ -312,7 +312,7 @@ class ModelStore:
 
     def owner(self, path: str) -> Output | None:
         """Return the output that is, or contains, a path."""
-        return next((o for o in self.outputs if f"{path}/".startswith(f"{o.path}/")), None)
+        return next((o for o in self.outputs if o.holds(path)), None)
 
     def _recorded(self, owner: Output | None, path: str) -> str | None:
         if owner is None or owner.path == path:
